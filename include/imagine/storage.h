@@ -1,0 +1,107 @@
+/**
+ * imagine/storage.h: where state outlives the process, and how to bring a storage of your own.
+ *
+ * The library keeps little there: one small record per token that is set aside (under the token's
+ * fingerprint, never the token), one per task, counters. A request never waits for it: memory is
+ * ahead, and the storage follows in the background. A storage that fails slows nothing down.
+ */
+#ifndef IMAGINE_STORAGE_H
+#define IMAGINE_STORAGE_H
+
+#include "../imagine.h"
+#include "io.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define IMAGINE_STORAGE_KEY_SIZE_MAX 512             /* bytes, the NUL not counted */
+#define IMAGINE_STORAGE_VALUE_SIZE_MAX (1024 * 1024) /* bytes */
+
+/** The storage is shared with other processes or hosts. */
+#define IMAGINE_STORAGE_IS_SHARED 1
+/** `add` is one atomic step across everybody who shares it. */
+#define IMAGINE_STORAGE_HAS_ATOMIC_ADD 2
+
+/** `status`: 0, IMAGINE_ENOTFOUND (get), or an error. */
+typedef void (*imagine_storage_done_cb)(int status, void *user);
+/** `value` dies when the callback returns. */
+typedef void (*imagine_storage_get_cb)(int status, const void *value, size_t value_size,
+                                       void *user);
+typedef void (*imagine_storage_add_cb)(int status, int64_t value, void *user);
+
+/** Never grows. */
+typedef struct imagine_storage_entry {
+    const char *key;
+    const void *value;
+    size_t value_size;
+} imagine_storage_entry_t;
+/** Runs any number of times with `is_last` 0, and once with it 1; after an error that one is next.
+ */
+typedef void (*imagine_storage_list_cb)(int status, const imagine_storage_entry_t *entries,
+                                        size_t entry_count, int32_t is_last, void *user);
+
+/**
+ * A driver. Every function is called on the loop's thread, and every accepted operation calls back
+ * there exactly once (list: see its callback), never inside the call. Keys are printable UTF-8 of
+ * at most IMAGINE_STORAGE_KEY_SIZE_MAX bytes; values are bytes; both are copied. Times to live are
+ * milliseconds, 0 means for ever; an expired value is absent. Operations on one key happen in the
+ * order in which they were asked for. What is not accepted (a negative return) never calls back.
+ */
+typedef struct imagine_storage_driver {
+    size_t size;
+    const char *name; /* "redis", for the log */
+    uint32_t flags;   /* IMAGINE_STORAGE_… */
+    uint32_t reserved;
+
+    /** The client that this storage now belongs to; comes first, once. IMAGINE_ENOTSUP when `io`
+     * lacks what the driver needs. `io` lives until close has called back. */
+    int (*start)(void *self, const imagine_io_t *io);
+    int (*get)(void *self, const char *key, imagine_storage_get_cb done, void *user);
+    int (*set)(void *self, const char *key, const void *value, size_t value_size, uint64_t ttl_ms,
+               imagine_storage_done_cb done, void *user);
+    /** Removing what is not there succeeds. */
+    int (*remove)(void *self, const char *key, imagine_storage_done_cb done, void *user);
+    /** Adds to a whole number (absent: 0) and tells the sum. ttl_ms counts only when the key is
+     * made. IMAGINE_EINVAL for a value that is no number. */
+    int (*add)(void *self, const char *key, int64_t amount, uint64_t ttl_ms,
+               imagine_storage_add_cb done, void *user);
+    /** Everything whose key begins with `prefix`, in no particular order. */
+    int (*list)(void *self, const char *prefix, imagine_storage_list_cb done, void *user);
+    /** Ends what is under way (each operation calls back first, with IMAGINE_ECLOSED if it was not
+     * done), writes what is not yet written, frees `self`, then calls `closed`. Also the only call
+     * after a failed or missing start: then `closed` may run inside. */
+    void (*close)(void *self, imagine_closed_cb closed, void *user);
+} imagine_storage_driver_t;
+
+/**
+ * A storage from an address:
+ *   "memory:"                 nothing outlives the process
+ *   "sqlite:/path/state.db"   one file, made if it is missing; survives kill -9
+ * The file is opened when the storage is given to a client.
+ * @param out_message  NULL, or receives what is wrong in one line (no password in it);
+ * imagine_free()
+ * @return 0, IMAGINE_EINVAL, IMAGINE_ENOTSUP (no such driver in this build), IMAGINE_ENOMEM
+ */
+IMAGINE_API int imagine_storage_open(imagine_storage_t **out, const char *url, char **out_message);
+
+/**
+ * A storage from a driver of your own. The table is copied, `self` is handed to its functions.
+ * @return 0, IMAGINE_EINVAL (a function is missing), IMAGINE_ENOMEM; then `self` is still yours
+ */
+IMAGINE_API int imagine_storage_new(imagine_storage_t **out, const imagine_storage_driver_t *driver,
+                                    void *self);
+
+/** Only for a storage that no client has: closes it. NULL is fine. */
+IMAGINE_API void imagine_storage_close(imagine_storage_t *storage, imagine_closed_cb closed,
+                                       void *user);
+
+/** The driver and its `self`, to use a storage directly. Both belong to the storage. */
+IMAGINE_API const imagine_storage_driver_t *imagine_storage_driver(const imagine_storage_t *storage,
+                                                                   void **out_self);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
