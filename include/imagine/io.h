@@ -150,6 +150,9 @@ IMAGINE_API int imagine_io_uv_open(imagine_io_t **out, const imagine_io_uv_optio
  */
 IMAGINE_API void imagine_io_uv_close(imagine_io_t *io, imagine_closed_cb closed, void *user);
 
+/** The table that a client uses. Belongs to the client (or to whoever gave it). */
+IMAGINE_API const imagine_io_t *imagine_io(const imagine_t *im);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,97 @@
+/**
+ * imagine/gateway.h: the HTTP API without sockets. Give it the requests that your own server
+ * receives, and it tells what to answer: routes, authorization, limits, CORS, bodies, static
+ * files, log lines. imagine-server is this behind a listener; examples/embed_gateway.c is another
+ * one.
+ *
+ * Thread: the client's loop thread.
+ */
+#ifndef IMAGINE_GATEWAY_H
+#define IMAGINE_GATEWAY_H
+
+#include "../imagine.h"
+#include "io.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct imagine_gateway imagine_gateway_t;
+typedef struct imagine_exchange imagine_exchange_t; /* one request and its answer */
+
+/**
+ * Make a gateway for a client, with what `settings` say (API_TOKEN, ADMIN_TOKEN, ALLOWED_ORIGINS,
+ * RATE_LIMIT, MAX_BODY_BYTES, WEB_ROOT …; NULL: all defaults). Files under WEB_ROOT are read now,
+ * into memory.
+ * @param im  borrowed; must be closed after the gateway
+ * @param out_message  NULL, or receives why it failed in one line, free with imagine_free()
+ * @return 0, IMAGINE_EINVAL, IMAGINE_EIO (WEB_ROOT), IMAGINE_ENOMEM
+ */
+IMAGINE_API int imagine_gateway_open(imagine_gateway_t **out, imagine_t *im,
+                                     const imagine_settings_t *settings, char **out_message);
+/** All exchanges must have been released. NULL is fine. */
+IMAGINE_API void imagine_gateway_close(imagine_gateway_t *gateway);
+/** From now on new requests are answered 503 (health: status "draining"); those in flight go on. */
+IMAGINE_API void imagine_gateway_drain(imagine_gateway_t *gateway);
+/** Exchanges begun and not yet released. */
+IMAGINE_API size_t imagine_gateway_in_flight(const imagine_gateway_t *gateway);
+
+/** A request's head. Everything is copied as far as it is needed later. */
+typedef struct imagine_gateway_request {
+    size_t size;
+    const char *method;              /* "GET" */
+    const char *target;              /* path and query as received: "/api/v1/models?x=1" */
+    const imagine_header_t *headers; /* names in any case */
+    size_t header_count;
+    const char *peer; /* numeric address of the other end, without port: "127.0.0.1", "::1" */
+} imagine_gateway_request_t;
+
+typedef struct imagine_gateway_answer {
+    size_t size;
+    int32_t status;
+    int32_t wants_close;             /* 1: close the connection behind the answer: the rest of the
+                                        request's body is not wanted */
+    const imagine_header_t *headers; /* all but Content-Length, Date and Connection */
+    size_t header_count;
+    int64_t content_length; /* bytes that on_body brings (for HEAD: would bring) */
+} imagine_gateway_answer_t;
+
+/**
+ * Receives the answer: on_head, on_body any number of times, on_end; exactly once, unless the
+ * exchange is aborted. These may run inside imagine_gateway_begin, _body and _finish (an early
+ * refusal), or later. What they receive lives until imagine_gateway_release().
+ */
+typedef struct imagine_gateway_responder {
+    size_t size;
+    void (*on_head)(const imagine_gateway_answer_t *answer, void *user);
+    void (*on_body)(const void *data, size_t data_size, void *user);
+    void (*on_end)(void *user);
+} imagine_gateway_responder_t;
+
+/**
+ * A request's head has come.
+ * @param responder  must outlive the exchange
+ * @param out  yours until imagine_gateway_release()
+ * @return 0, or IMAGINE_ENOMEM: answer 503 yourself
+ */
+IMAGINE_API int imagine_gateway_begin(imagine_gateway_t *gateway,
+                                      const imagine_gateway_request_t *request,
+                                      const imagine_gateway_responder_t *responder, void *user,
+                                      imagine_exchange_t **out);
+/** A piece of the body has come; copied. After the answer pieces are ignored. */
+IMAGINE_API void imagine_gateway_body(imagine_exchange_t *exchange, const void *data,
+                                      size_t data_size);
+/** The body is whole (also when there was none): now the request is carried out. */
+IMAGINE_API void imagine_gateway_finish(imagine_exchange_t *exchange);
+/** The other end has gone: nothing is answered any more. Work that no provider has begun is
+ * canceled. Then release it. Harmless after the answer. */
+IMAGINE_API void imagine_gateway_abort(imagine_exchange_t *exchange);
+/** The answer was sent, or the exchange aborted: frees it, and writes its log line. NULL is fine.
+ */
+IMAGINE_API void imagine_gateway_release(imagine_exchange_t *exchange);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
