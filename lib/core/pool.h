@@ -1,0 +1,92 @@
+/* pool.h: the tokens of one provider, and which of them serves next. No I/O; clocks come in as
+ * arguments. Picking is O(1) in the number of tokens: healthy tokens stand in rows by how many
+ * calls they have in flight; those set aside wait in heaps for their time. */
+#ifndef IMI_CORE_POOL_H
+#define IMI_CORE_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "imagine.h"
+#include "wire/buf.h"
+#include "wire/mem.h"
+#include "wire/sha256.h"
+
+typedef enum imi_token_state {
+    IMI_TOKEN_ACTIVE,
+    IMI_TOKEN_COOLING,   /* asked too often; back by the monotonic clock */
+    IMI_TOKEN_EXHAUSTED, /* quota spent; back by the wall clock */
+    IMI_TOKEN_INVALID,   /* refused; one probe an hour, by the wall clock */
+} imi_token_state_t;
+
+typedef struct imi_pool imi_pool_t;
+typedef struct imi_token
+    imi_token_t; /* counted: lives while a call holds it, even out of the list */
+
+typedef struct imi_clock {
+    uint64_t now_ms; /* monotonic */
+    int64_t unix_ms; /* wall */
+} imi_clock_t;
+
+/* A mark that changed and should be kept: state ACTIVE means "forget it". `model` "" : the whole
+ * token. */
+typedef void (*imi_pool_changed_cb)(const char *fingerprint, const char *model,
+                                    imi_token_state_t state, int64_t until_unix_ms, void *user);
+
+imi_pool_t *imi_pool_new(const imi_mem_t *mem, const uint64_t seed[2], imi_pool_changed_cb changed,
+                         void *user);
+void imi_pool_free(imi_pool_t *pool); /* no call may hold a token any more */
+
+/* The list of the setting: "a, b@group". Tokens that stay keep their state. 0, IMAGINE_EINVAL,
+ * IMAGINE_ENOMEM; on an error nothing has changed. */
+int imi_pool_set_tokens(imi_pool_t *pool, const char *list, imi_clock_t clock);
+
+/* The healthy token with the fewest calls in flight, the one unused longest first; counts the call.
+ * Tokens set aside whose time has come are looked at first; one that is to be probed (INVALID, or
+ * EXHAUSTED without a known end) serves exactly one call until that ends. NULL: none can serve this
+ * model now. */
+imi_token_t *imi_pool_pick(imi_pool_t *pool, const char *model, imi_clock_t clock);
+/* A particular token by fingerprint, in whatever state, for a task that is bound to it; counts the
+ * call. NULL: not in the list. */
+imi_token_t *imi_pool_hold(imi_pool_t *pool, const char *fingerprint);
+void imi_pool_release(imi_pool_t *pool,
+                      imi_token_t *token); /* the call that picked or held it is over */
+
+const char *imi_token_text(const imi_token_t *token);
+const char *imi_token_fingerprint(const imi_token_t *token);
+uint32_t imi_token_index(const imi_token_t *token); /* place in the list, from 1: "#1" in traces */
+
+/* What a call learned. `model` NULL: the whole token (and its group, for EXHAUSTED). A mark never
+ * shortens one that holds longer, and only a success of a probe, or a reset, takes one back early.
+ */
+void imi_pool_exhausted(imi_pool_t *pool, imi_token_t *token, const char *model,
+                        int64_t until_unix_ms, bool is_probed, imi_clock_t clock);
+/* retry_after_ms 0: 5 s, doubling to 10 min while it goes on. Returns the time it cools, in ms. */
+uint64_t imi_pool_cooling(imi_pool_t *pool, imi_token_t *token, uint64_t retry_after_ms,
+                          imi_clock_t clock);
+void imi_pool_invalid(imi_pool_t *pool, imi_token_t *token,
+                      imi_clock_t clock); /* an hour, probed */
+/* Not in the token's plan: passed over for this model for an hour. */
+void imi_pool_no_plan(imi_pool_t *pool, imi_token_t *token, const char *model, imi_clock_t clock);
+void imi_pool_succeeded(imi_pool_t *pool, imi_token_t *token, const char *model, imi_clock_t clock);
+void imi_pool_failed(imi_pool_t *pool, imi_token_t *token); /* counts; the state stays */
+
+/* A mark from the store (another instance, or the last life): later ends win. ACTIVE: someone reset
+ * it. */
+void imi_pool_apply(imi_pool_t *pool, const char *fingerprint, const char *model,
+                    imi_token_state_t state, int64_t until_unix_ms, imi_clock_t clock);
+
+bool imi_pool_is_empty(const imi_pool_t *pool); /* no token at all */
+/* Can a token serve now (any model)? For the list of models. */
+bool imi_pool_can_serve(imi_pool_t *pool, imi_clock_t clock);
+/* Milliseconds until the first token can serve the model; 0: one can now; UINT64_MAX: never. */
+uint64_t imi_pool_wait_ms(imi_pool_t *pool, const char *model, imi_clock_t clock);
+
+void imi_pool_stats(imi_pool_t *pool, imi_clock_t clock, imagine_token_stats_t *out);
+/* JSON array of {fingerprint, group?, state, until (ISO 8601 or null), inFlight, served, failed,
+ * models?} */
+void imi_pool_details(imi_pool_t *pool, imi_clock_t clock, imi_buf_t *out);
+void imi_pool_reset(imi_pool_t *pool); /* everything active again; `changed` tells each */
+
+#endif
