@@ -150,6 +150,15 @@ IMAGINE_API const char *imagine_call_printf(imagine_call_t *call, const char *fo
     __attribute__((format(printf, 2, 3)));
 /** Two texts as one: imagine_call_printf() for languages without varargs. */
 IMAGINE_API const char *imagine_call_concat(imagine_call_t *call, const char *a, const char *b);
+/** A text as JSON, with its quotes and escapes: for imagine_template_value_t. NULL: no memory. */
+IMAGINE_API const char *imagine_call_quote(imagine_call_t *call, const char *text);
+/**
+ * Run `release(user)` once when the call's memory goes, however the call ended (newest first): for
+ * what another library allocated. Memory of the call can still be read then; nothing else may be
+ * asked of it.
+ * @return 0, or IMAGINE_ENOMEM: it will not run
+ */
+IMAGINE_API int imagine_call_defer(imagine_call_t *call, void (*release)(void *user), void *user);
 /** What one step leaves for the next; NULL at first. */
 IMAGINE_API void imagine_call_set_state(imagine_call_t *call, void *state);
 IMAGINE_API void *imagine_call_state(const imagine_call_t *call);
