@@ -21,10 +21,10 @@ typedef struct imi_buf {
 
 void imi_buf_init(imi_buf_t *buf, const imi_mem_t *mem, size_t size_max); /* 0: no limit */
 void imi_buf_reset(imi_buf_t *buf); /* frees; the limit and the allocator stay */
-void imi_buf_clear(imi_buf_t *buf); /* empties, keeps the memory */
+void imi_buf_clear(imi_buf_t *buf); /* empties, forgets the error, keeps the memory */
 
 int imi_buf_reserve(imi_buf_t *buf, size_t extra_size); /* exact when it is a large step */
-int imi_buf_append(imi_buf_t *buf, const void *data, size_t size);
+int imi_buf_append(imi_buf_t *buf, const void *data, size_t size); /* no bytes of its own */
 int imi_buf_append_text(imi_buf_t *buf, const char *text);
 int imi_buf_append_byte(imi_buf_t *buf, char byte);
 int imi_buf_printf(imi_buf_t *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));

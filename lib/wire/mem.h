@@ -12,11 +12,11 @@ typedef struct imi_mem {
     void *user;
 } imi_mem_t;
 
-void *imi_mem_alloc(const imi_mem_t *mem, size_t size);
+void *imi_mem_alloc(const imi_mem_t *mem, size_t size); /* size 0 counts as 1 */
 void *imi_mem_zalloc(const imi_mem_t *mem, size_t size);
 void *imi_mem_resize(const imi_mem_t *mem, void *pointer, size_t size);
 void imi_mem_free(const imi_mem_t *mem, void *pointer); /* NULL is fine */
-char *imi_mem_strdup(const imi_mem_t *mem, const char *text);
+char *imi_mem_strdup(const imi_mem_t *mem, const char *text); /* NULL gives NULL */
 char *imi_mem_strndup(const imi_mem_t *mem, const char *data, size_t size);
 
 /* Overwrites and cannot be optimised away: for tokens and keys. */
