@@ -44,9 +44,11 @@ typedef void (*imagine_storage_list_cb)(int status, const imagine_storage_entry_
 /**
  * A driver. Every function is called on the loop's thread, and every accepted operation calls back
  * there exactly once (list: see its callback), never inside the call. Keys are printable UTF-8 of
- * at most IMAGINE_STORAGE_KEY_SIZE_MAX bytes; values are bytes; both are copied. Times to live are
- * milliseconds, 0 means for ever; an expired value is absent. Operations on one key happen in the
- * order in which they were asked for. What is not accepted (a negative return) never calls back.
+ * at most IMAGINE_STORAGE_KEY_SIZE_MAX bytes (a prefix may be empty); values are bytes; both are
+ * copied. Times to live are milliseconds, 0 means for ever; an expired value is absent. Operations
+ * on one key happen in the order in which they were asked for. What is not accepted never calls
+ * back: IMAGINE_EINVAL (the key, no callback), IMAGINE_ETOOLARGE (the value), IMAGINE_EBUSY (too
+ * much waits), IMAGINE_ECLOSED, IMAGINE_ENOMEM.
  */
 typedef struct imagine_storage_driver {
     size_t size;
@@ -62,23 +64,27 @@ typedef struct imagine_storage_driver {
                imagine_storage_done_cb done, void *user);
     /** Removing what is not there succeeds. */
     int (*remove)(void *self, const char *key, imagine_storage_done_cb done, void *user);
-    /** Adds to a whole number (absent: 0) and tells the sum. ttl_ms counts only when the key is
-     * made. IMAGINE_EINVAL for a value that is no number. */
+    /** Adds to a whole number (absent: 0) and tells the sum, which `get` gives as decimal text.
+     * ttl_ms counts only when the key is made. IMAGINE_EINVAL for a value that is no number, or a
+     * sum out of range. */
     int (*add)(void *self, const char *key, int64_t amount, uint64_t ttl_ms,
                imagine_storage_add_cb done, void *user);
     /** Everything whose key begins with `prefix`, in no particular order. */
     int (*list)(void *self, const char *prefix, imagine_storage_list_cb done, void *user);
     /** Ends what is under way (each operation calls back first, with IMAGINE_ECLOSED if it was not
      * done), writes what is not yet written, frees `self`, then calls `closed`. Also the only call
-     * after a failed or missing start: then `closed` may run inside. */
+     * after a failed or missing start: then `closed` may run inside. `closed` may be NULL. */
     void (*close)(void *self, imagine_closed_cb closed, void *user);
 } imagine_storage_driver_t;
 
 /**
  * A storage from an address:
  *   "memory:"                 nothing outlives the process
- *   "sqlite:/path/state.db"   one file, made if it is missing; survives kill -9
- * The file is opened when the storage is given to a client.
+ *   "sqlite:/path/state.db"   one file, made (0600, its directories 0700) if it is missing. What
+ *     was acknowledged survives kill -9; a loss of power may take the last moments before it, but
+ *     never breaks the file. Processes of one machine may share it. A file that is damaged or not
+ *     ours is left as it is: the log says so, and every operation ends with IMAGINE_EIO.
+ * The file is opened, in the background, when the storage is given to a client.
  * @param out_message  NULL, or receives what is wrong in one line (no password in it);
  * imagine_free()
  * @return 0, IMAGINE_EINVAL, IMAGINE_ENOTSUP (no such driver in this build), IMAGINE_ENOMEM
@@ -92,7 +98,7 @@ IMAGINE_API int imagine_storage_open(imagine_storage_t **out, const char *url, c
 IMAGINE_API int imagine_storage_new(imagine_storage_t **out, const imagine_storage_driver_t *driver,
                                     void *self);
 
-/** Only for a storage that no client has: closes it. NULL is fine. */
+/** Only for a storage that no client has: closes it. NULL is fine; `closed` may be NULL. */
 IMAGINE_API void imagine_storage_close(imagine_storage_t *storage, imagine_closed_cb closed,
                                        void *user);
 
