@@ -25,7 +25,8 @@ void imi_heap_init(imi_heap_t *heap, const imi_mem_t *mem);
 void imi_heap_reset(imi_heap_t *heap); /* frees the table; the nodes are their owners' */
 
 int imi_heap_reserve(imi_heap_t *heap, size_t count); /* room for so many, -1: no memory */
-int imi_heap_insert(imi_heap_t *heap, imi_heap_node_t *node, int64_t key); /* -1: no memory */
+/* A node that is in this heap already moves to its new key. -1: no memory. */
+int imi_heap_insert(imi_heap_t *heap, imi_heap_node_t *node, int64_t key);
 void imi_heap_remove(imi_heap_t *heap, imi_heap_node_t *node); /* harmless if it is in none */
 imi_heap_node_t *imi_heap_first(const imi_heap_t *heap);       /* NULL: empty */
 

@@ -12,6 +12,12 @@
 #include "wire/buf.h"
 #include "wire/str.h"
 
+enum {
+    IMI_JSON_DEPTH_MAX = 512,       /* of what can be checked */
+    IMI_JSON_WRITER_DEPTH_MAX = 63, /* of what can be written */
+    IMI_JSON_PATH_STEPS_MAX = 16    /* names and indexes in a path */
+};
+
 typedef enum imi_json_type {
     IMI_JSON_NONE, /* absent */
     IMI_JSON_NULL,
@@ -23,15 +29,17 @@ typedef enum imi_json_type {
 } imi_json_type_t;
 
 /* Strict check of a whole document: grammar, UTF-8, escapes (lone surrogates are refused), nesting
- * of at most depth_max (1 is "{}"), nothing behind it. *out_at (may be NULL): where it breaks. */
+ * of at most depth_max (1 is "{}"; at most IMI_JSON_DEPTH_MAX), nothing behind it. *out_at (may be
+ * NULL): where it breaks. */
 bool imi_json_valid(imi_slice_t document, int depth_max, size_t *out_at);
 
-/* The readers below take valid JSON; on anything else they find nothing but stay inside it. */
+/* The readers below take valid JSON, white space around it included; on anything else they find
+ * nothing or what looks right, but stay inside it. */
 imi_json_type_t imi_json_type(imi_slice_t value);
 
 /* A value by path, as "data[0].image.url" or "[0][1]"; the absent slice when there is none. Names
  * with dots are out of reach of a path: use the iterators. Of members with one name the last
- * wins. The slice is the raw value: a string keeps its quotes. */
+ * wins. The slice is the raw value: a string keeps its quotes. "" is the document itself. */
 imi_slice_t imi_json_get(imi_slice_t document, const char *path);
 
 /* Members of an object (key: decoded only of its quotes; compare with imi_json_key_is) and items
@@ -54,8 +62,9 @@ bool imi_json_number(imi_slice_t value, double *out);
 bool imi_json_whole_number(imi_slice_t value, int64_t *out); /* 3, 3.0 and 3e0; false for 3.5 */
 bool imi_json_bool(imi_slice_t value, bool *out);
 
-/* Writing: commas come by themselves; `key` is NULL inside an array and at the top. Depth of at
- * most 63. Errors stick in the buffer. Text that is not UTF-8 gets U+FFFD where it breaks. */
+/* Writing: commas come by themselves; `key` is NULL inside an array and at the top. Errors stick
+ * in the buffer; too deep a nesting is IMI_BUF_TOO_LARGE. Text that is not UTF-8 gets U+FFFD where
+ * it breaks. */
 typedef struct imi_json_writer {
     imi_buf_t *buf;
     uint64_t has_items; /* one bit per depth */
@@ -66,8 +75,8 @@ void imi_json_open_object(imi_json_writer_t *writer, const char *key);
 void imi_json_close_object(imi_json_writer_t *writer);
 void imi_json_open_array(imi_json_writer_t *writer, const char *key);
 void imi_json_close_array(imi_json_writer_t *writer);
-void imi_json_put_text(imi_json_writer_t *writer, const char *key,
-                       const char *text); /* NULL: null */
+/* NULL, and the absent slice, are written as null. */
+void imi_json_put_text(imi_json_writer_t *writer, const char *key, const char *text);
 void imi_json_put_slice(imi_json_writer_t *writer, const char *key, imi_slice_t text);
 void imi_json_put_int(imi_json_writer_t *writer, const char *key, int64_t value);
 void imi_json_put_number(imi_json_writer_t *writer, const char *key, double value);
