@@ -12,7 +12,7 @@ size_t imi_base64_encoded_size(size_t data_size); /* without a NUL */
 int imi_base64_encode(imi_buf_t *out, const void *data, size_t size);
 
 /* Strict but for what providers really send: missing padding, line breaks and the URL alphabet are
- * taken too. `out` needs imi_base64_decoded_size_max() bytes. */
+ * taken too. `out` needs imi_base64_decoded_size_max() bytes and may be where `text` lies. */
 size_t imi_base64_decoded_size_max(size_t text_size);
 bool imi_base64_decode(void *out, size_t *out_size, imi_slice_t text);
 

@@ -24,6 +24,6 @@ int imi_dataurl_encode(imi_buf_t *out, const char *mime, const void *data, size_
 /* "image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "video/mp4", "video/webm";
  * NULL: none of them. */
 const char *imi_sniff_mime(const void *data, size_t size);
-bool imi_mime_is_picture(const char *mime);
+bool imi_mime_is_picture(const char *mime); /* any "image/…"; NULL is none */
 
 #endif

@@ -46,9 +46,10 @@ static bool is_in_object(const check_t *check) {
 
 static bool check_open(check_t *check, int depth_max) {
     uint64_t bit = UINT64_C(1) << (check->depth % 64);
-    uint64_t *bits = &check->is_object[check->depth / 64];
+    uint64_t *bits = NULL;
     if (check->depth >= depth_max)
         return false;
+    bits = &check->is_object[check->depth / 64];
     *bits = *check->at == '{' ? *bits | bit : *bits & ~bit;
     check->depth++;
     check->at++;
