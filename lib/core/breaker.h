@@ -26,6 +26,7 @@ bool imi_breaker_allow(imi_breaker_t *breaker, uint64_t now_ms, bool *out_is_pro
 bool imi_breaker_succeeded(imi_breaker_t *breaker, uint64_t now_ms);
 bool imi_breaker_failed(imi_breaker_t *breaker, uint64_t now_ms);
 void imi_breaker_forgotten(imi_breaker_t *breaker); /* the probe ended without a verdict */
-uint64_t imi_breaker_retry_after_ms(const imi_breaker_t *breaker, uint64_t now_ms); /* 0: closed */
+/* 0: a request may pass now. */
+uint64_t imi_breaker_retry_after_ms(const imi_breaker_t *breaker, uint64_t now_ms);
 
 #endif
