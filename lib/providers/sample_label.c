@@ -9,7 +9,7 @@
 #define GLYPH_HEIGHT 8
 #define ADVANCE (GLYPH_WIDTH + 1)
 #define MARGIN 3          /* rows above and below the letters, columns at both ends */
-#define SCALE_DIVISOR 320 /* pixels of the shorter side per step of the letters' size */
+#define SCALE_DIVISOR 400 /* pixels of the shorter side per step of the letters' size */
 
 static const struct {
     char letter;
