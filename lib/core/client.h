@@ -1,0 +1,108 @@
+/* client.h: what one client holds together, and the door through which other threads come in. */
+#ifndef IMI_CORE_CLIENT_H
+#define IMI_CORE_CLIENT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "imagine.h"
+#include "imagine/io.h"
+#include "core/catalogue.h"
+#include "core/pool.h"
+#include "core/registry.h"
+#include "wire/list.h"
+#include "wire/map.h"
+#include "wire/mem.h"
+#include "wire/urlcheck.h"
+
+typedef struct imi_sync imi_sync_t;
+
+typedef enum imi_action {
+    IMI_GENERATE,
+    IMI_EDIT,
+    IMI_TEXT,
+    IMI_VIDEO,
+    IMI_UPSCALE,
+    IMI_TASK_STATUS,
+} imi_action_t;
+
+/* Time limits of one exchange each, in ms; the names are those of the settings. */
+typedef struct imi_limits {
+    uint32_t text_ms, image_ms, download_ms, status_ms;
+    uint32_t poll_interval_ms;
+} imi_limits_t;
+
+typedef enum imi_sample_mode { IMI_SAMPLE_AUTO, IMI_SAMPLE_ON, IMI_SAMPLE_OFF } imi_sample_mode_t;
+
+struct imagine {
+    atomic_uint refs; /* the owner's, and one per request: memory only */
+    atomic_uint door; /* threads inside imi_run, plus IMI_DOOR_CLOSED */
+    imi_mem_t mem;
+
+    const imagine_io_t *io;
+    imagine_io_t *own_io; /* the default one, ours to close; NULL: the host's */
+    bool has_thread;      /* own_io runs on a private thread */
+
+    uint32_t timeout_ms;
+    uint32_t in_flight_max;
+    uint64_t response_size_max;
+    int32_t log_level;
+    imi_limits_t limits;
+    imi_sample_mode_t sample_mode;
+    uint64_t opened_at_ms;
+    uint64_t seed[2]; /* of every map that strangers' texts are keys of */
+
+    imi_arena_t hosts_arena;
+    const imi_hosts_t *allowed_hosts; /* NULL: none */
+
+    char **secrets; /* never in a message: see secret.h */
+    size_t secret_count;
+
+    imi_catalogue_t *catalogue;
+    imi_registry_t registry;
+    imi_sync_t *sync;
+    uint32_t former_syncs;  /* storages that were replaced and are still closing */
+    imi_map_t tasks;        /* id -> imi_task_t */
+    imi_list_t ended_tasks; /* oldest first */
+
+    imi_list_t requests; /* accepted and not over, and those whose work goes on without a caller */
+    uint32_t last_number;
+    imagine_counters_t counters;
+
+    bool is_closing;
+    bool is_closed;  /* all but the io is gone */
+    bool is_awaited; /* imagine_close() waits on another thread, and closes the io itself */
+    imagine_timer_t *close_timer;
+    imagine_closed_cb on_closed;
+    void *closed_user;
+};
+
+#define IMI_DOOR_CLOSED 0x80000000u
+
+/* Runs `step` on the loop's thread and waits for it: at once when this is that thread. 0, or
+ * IMAGINE_ECLOSED when the client is gone. `step` returns 1. */
+int imi_run(imagine_t *im, imagine_await_cb step, void *user);
+
+/* The same for a step that waits; IMAGINE_EDEADLK where waiting is not possible. */
+int imi_wait_in_door(imagine_t *im, imagine_await_cb step, void *user, int64_t timeout_ms);
+
+/* ALLOW_PRIVATE_HOSTS. IMAGINE_EINVAL: *out_bad is the item that is wrong. */
+int imi_client_allow_hosts(imagine_t *im, const char *list, const char **out_bad);
+
+imi_clock_t imi_clock(const imagine_t *im);
+uint64_t imi_now_ms(const imagine_t *im);
+/* 64 random bits; from the clock when the system has none to give. */
+uint64_t imi_random64(const imagine_t *im);
+
+void imi_client_retain(imagine_t *im);
+void imi_client_release(imagine_t *im); /* memory only */
+/* A request has left the list: closing may go on. */
+void imi_client_request_gone(imagine_t *im);
+
+const char *imi_action_name(imi_action_t action);
+/* Accepts both spellings; -1: none. */
+int imi_action_from_name(const char *name);
+
+#endif

@@ -1,0 +1,229 @@
+/* config.c: settings applied to a client. Reads the catalogue file at once: this is done before
+ * work begins. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/client.h"
+#include "core/secret.h"
+#include "imagine/storage.h"
+#include "wire/json.h"
+
+#define FILE_SIZE_MAX (16u * 1024 * 1024)
+#define SETTING_SIZE_MAX 64
+
+typedef struct config {
+    imagine_t *im;
+    const imagine_settings_t *settings;
+    char *message; /* malloc'ed */
+    int err;
+} config_t;
+
+static void say(config_t *config, int err, const char *name, const char *what) {
+    size_t size = strlen(name) + strlen(what) + 3;
+    config->err = err;
+    if (config->message != NULL || (config->message = malloc(size)) == NULL)
+        return;
+    snprintf(config->message, size, "%s: %s", name, what);
+}
+
+/* "GITEE_TOKENS" for provider gitee; dashes become underscores. */
+static void setting_name(char out[SETTING_SIZE_MAX], const char *provider, const char *suffix) {
+    snprintf(out, SETTING_SIZE_MAX, "%s_%s", provider, suffix);
+    for (size_t i = 0; provider[i] != '\0' && i + 1 < SETTING_SIZE_MAX; i++)
+        out[i] = provider[i] >= 'a' && provider[i] <= 'z' ? (char)(provider[i] - 'a' + 'A')
+                 : provider[i] == '-'                     ? '_'
+                                                          : provider[i];
+}
+
+static char *read_file(config_t *config, const char *name, const char *path, size_t *out_size) {
+    FILE *file = fopen(path, "rb");
+    imi_buf_t buf;
+    char page[4096];
+    size_t size;
+    bool has_failed;
+    imi_buf_init(&buf, NULL, FILE_SIZE_MAX);
+    while (file != NULL && (size = fread(page, 1, sizeof(page), file)) > 0)
+        imi_buf_append(&buf, page, size);
+    has_failed = file == NULL || ferror(file) != 0 || buf.error != 0;
+    if (file != NULL)
+        fclose(file);
+    if (has_failed) {
+        imi_buf_reset(&buf);
+        say(config, IMAGINE_EIO, name, "the file cannot be read");
+        return NULL;
+    }
+    return imi_buf_take(&buf, out_size);
+}
+
+static void apply_catalogue(config_t *config) {
+    const char *path = imagine_settings_get(config->settings, "CATALOGUE");
+    char *document, *message = NULL;
+    size_t size = 0;
+    int err;
+    if (path == NULL || path[0] == '\0')
+        return;
+    document = read_file(config, "CATALOGUE", path, &size);
+    if (document == NULL)
+        return;
+    err = imagine_set_catalogue(config->im, document, size, &message);
+    if (err != 0)
+        say(config, err, "CATALOGUE", message != NULL ? message : imagine_strerror(err));
+    imagine_free(message);
+    free(document);
+}
+
+/* Settings that are catalogue data: a document of their own, laid over. */
+static void apply_overlay(config_t *config) {
+    const char *chat_base = imagine_settings_get(config->settings, "POLLINATIONS_API_BASE");
+    const char *upload = imagine_settings_get(config->settings, "ALLOW_SPACE_UPLOAD");
+    bool may_upload = upload != NULL && strcmp(upload, "1") == 0;
+    imi_json_writer_t writer;
+    imi_buf_t buf;
+    int err;
+    if ((chat_base == NULL || chat_base[0] == '\0') && !may_upload)
+        return;
+    imi_buf_init(&buf, NULL, 0);
+    imi_json_begin(&writer, &buf);
+    imi_json_open_object(&writer, NULL);
+    if (may_upload) {
+        imi_json_open_object(&writer, "defaults");
+        imi_json_put_bool(&writer, "allow_space_upload", true);
+        imi_json_close_object(&writer);
+    }
+    if (chat_base != NULL && chat_base[0] != '\0') {
+        imi_json_open_object(&writer, "providers");
+        imi_json_open_object(&writer, "huggingface");
+        imi_json_put_text(&writer, "chat_base", chat_base);
+        imi_json_close_object(&writer);
+        imi_json_close_object(&writer);
+    }
+    imi_json_close_object(&writer);
+    err = buf.error != 0 ? IMAGINE_ENOMEM
+                         : imagine_set_catalogue(config->im, buf.data, buf.size, NULL);
+    if (err != 0)
+        say(config, err, "POLLINATIONS_API_BASE", imagine_strerror(err));
+    imi_buf_reset(&buf);
+}
+
+static int providers_step(void *user) {
+    config_t *config = user;
+    imagine_t *im = config->im;
+    for (size_t i = 0; i < im->registry.count && config->err == 0; i++) {
+        const char *provider = im->registry.providers[i]->name, *value;
+        char name[SETTING_SIZE_MAX];
+        int err = 0;
+        setting_name(name, provider, "TOKENS");
+        value = imagine_settings_get(config->settings, name);
+        if (value != NULL)
+            err = imagine_set_tokens(im, provider, value);
+        if (err != 0)
+            say(config, err, name, "not a comma-separated list of tokens");
+        setting_name(name, provider, "API_BASE");
+        value = imagine_settings_get(config->settings, name);
+        if (err == 0 && value != NULL && value[0] != '\0') {
+            err = imagine_set_api_base(im, provider, value);
+            if (err != 0)
+                say(config, err, name, "not an http or https address");
+        }
+    }
+    return 1;
+}
+
+static uint32_t number(const config_t *config, const char *name) {
+    return (uint32_t)imagine_settings_get_int(config->settings, name);
+}
+
+static int limits_step(void *user) {
+    static const char *const secrets[] = {"API_TOKEN", "ADMIN_TOKEN", "ENCRYPTION_KEY"};
+    config_t *config = user;
+    imagine_t *im = config->im;
+    const char *sample = imagine_settings_get(config->settings, "SAMPLE_PROVIDER");
+    const char *bad = NULL;
+    int err;
+    im->limits = (imi_limits_t){.text_ms = number(config, "TIMEOUT_TEXT_MS"),
+                                .image_ms = number(config, "TIMEOUT_IMAGE_MS"),
+                                .download_ms = number(config, "TIMEOUT_DOWNLOAD_MS"),
+                                .status_ms = number(config, "TIMEOUT_STATUS_MS"),
+                                .poll_interval_ms = number(config, "POLL_INTERVAL_MS")};
+    if (sample != NULL)
+        im->sample_mode = strcmp(sample, "on") == 0    ? IMI_SAMPLE_ON
+                          : strcmp(sample, "off") == 0 ? IMI_SAMPLE_OFF
+                                                       : IMI_SAMPLE_AUTO;
+    for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++) {
+        const char *value = imagine_settings_get(config->settings, secrets[i]);
+        if (value != NULL && imi_secrets_add(im, value) != 0)
+            say(config, IMAGINE_ENOMEM, secrets[i], "out of memory");
+    }
+    err = imi_client_allow_hosts(im, imagine_settings_get(config->settings, "ALLOW_PRIVATE_HOSTS"),
+                                 &bad);
+    if (err != 0)
+        say(config, err, "ALLOW_PRIVATE_HOSTS", bad != NULL ? bad : imagine_strerror(err));
+    return 1;
+}
+
+static void apply_storage(config_t *config) {
+    const char *path = imagine_settings_get(config->settings, "STATE_FILE");
+    imagine_storage_t *storage = NULL;
+    char *message = NULL, *url;
+    size_t size;
+    int err;
+    if (path == NULL || path[0] == '\0' || strcmp(path, ":memory:") == 0)
+        return;
+    size = strlen(path) + sizeof("sqlite:");
+    url = malloc(size);
+    if (url == NULL) {
+        say(config, IMAGINE_ENOMEM, "STATE_FILE", "out of memory");
+        return;
+    }
+    snprintf(url, size, "sqlite:%s", path);
+    err = imagine_storage_open(&storage, url, &message);
+    if (err == 0)
+        err = imagine_set_storage(config->im, storage);
+    if (err != 0)
+        say(config, err, "STATE_FILE", message != NULL ? message : imagine_strerror(err));
+    imagine_free(message);
+    free(url);
+}
+
+int imagine_configure(imagine_t *im, const imagine_settings_t *settings, char **out_message) {
+    config_t config = {.im = im, .settings = settings};
+    int err;
+    if (out_message != NULL)
+        *out_message = NULL;
+    if (im == NULL || settings == NULL)
+        return IMAGINE_EINVAL;
+    err = imi_run(im, limits_step, &config);
+    if (err != 0)
+        return err;
+    if (config.err == 0)
+        apply_catalogue(&config);
+    if (config.err == 0)
+        apply_overlay(&config);
+    if (config.err == 0)
+        imi_run(im, providers_step, &config);
+    if (config.err == 0)
+        apply_storage(&config);
+    if (out_message != NULL)
+        *out_message = config.message;
+    else
+        free(config.message);
+    return config.err;
+}
+
+int imagine_configure_env(imagine_t *im) {
+    static const char *const files[] = {".env.local", ".env"};
+    imagine_settings_t *settings = NULL;
+    int err = imagine_settings_open(&settings);
+    if (err == 0)
+        err = imagine_settings_read_env(settings);
+    for (size_t i = 0; err == 0 && i < sizeof(files) / sizeof(files[0]); i++) {
+        err = imagine_settings_read_file(settings, files[i]);
+        if (err == IMAGINE_ENOTFOUND)
+            err = 0;
+    }
+    if (err == 0)
+        err = imagine_configure(im, settings, NULL);
+    imagine_settings_close(settings);
+    return err;
+}

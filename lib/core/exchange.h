@@ -1,0 +1,68 @@
+/* exchange.h: one HTTP exchange from address to whole answer: redirects followed, credentials left
+ * behind where they lead to another host, the answer collected up to its limit, or read as a stream
+ * of events. What the answer means is the caller's business. */
+#ifndef IMI_CORE_EXCHANGE_H
+#define IMI_CORE_EXCHANGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "imagine/io.h"
+#include "wire/arena.h"
+#include "wire/buf.h"
+#include "wire/sse.h"
+
+#define IMI_REDIRECTS_MAX 5
+#define IMI_EVENT_SIZE_MAX (32u * 1024 * 1024) /* a picture may come inside an event */
+
+typedef struct imi_exchange imi_exchange_t;
+/* Once, never inside imi_exchange_start, not after imi_exchange_reset. */
+typedef void (*imi_exchange_cb)(imi_exchange_t *exchange);
+/* Returns false to hear no more events. May reset the exchange, then it returns false. */
+typedef bool (*imi_exchange_event_cb)(imi_exchange_t *exchange, const imi_sse_event_t *event);
+
+struct imi_exchange {
+    /* set by the caller before the start; texts must live as long as the exchange */
+    imagine_t *im;
+    imi_arena_t *arena; /* the answer's headers and redirected addresses are put there */
+    void *user;
+    const char *method;
+    const char *url;
+    const imagine_header_t *headers;
+    size_t header_count;
+    size_t secret_header_count; /* the last ones of them stay with the first host */
+    const imagine_slice_t *body;
+    size_t body_count;
+    uint32_t timeout_ms;
+    uint32_t stall_timeout_ms;
+    uint64_t response_size_max;
+    bool is_guarded; /* an address that a stranger gave, or that a provider's answer holds */
+    imi_exchange_cb on_done;
+    imi_exchange_event_cb
+        on_event; /* not NULL: a 200 of type text/event-stream is read as events */
+
+    /* the answer */
+    int error; /* 0, or IMAGINE_E… */
+    bool was_sent;
+    const char *message; /* in the arena */
+    int32_t status;
+    const imagine_header_t *answer_headers;
+    size_t answer_header_count;
+    imi_buf_t answer; /* NUL-terminated */
+
+    /* private */
+    imagine_http_exchange_t *http;
+    imi_sse_t sse;
+    bool is_stream;
+    bool is_redirected;
+    bool *was_reset; /* tells a callback's caller that the exchange went away under it */
+    uint32_t redirect_count;
+};
+
+/* 0 or an error; then nothing was started. A running exchange must not move in memory. */
+int imi_exchange_start(imi_exchange_t *exchange);
+/* Cancels if it is running, frees the answer. */
+void imi_exchange_reset(imi_exchange_t *exchange);
+
+#endif

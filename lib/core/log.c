@@ -1,0 +1,130 @@
+/* log.c: see log.h; and imagine_log_format(), which turns a line into what an operator reads. */
+#include "core/log.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/client.h"
+#include "core/request.h"
+#include "wire/buf.h"
+#include "wire/json.h"
+#include "wire/time.h"
+
+static const char *const level_names[] = {"error", "warn", "info", "debug", "trace"};
+
+static bool is_wanted(const imagine_t *im, int32_t level) {
+    return im->io->log != NULL && level <= im->log_level;
+}
+
+void imi_log(imagine_t *im, int32_t level, const char *format, ...) {
+    char line[IMI_LOG_LINE_SIZE_MAX];
+    va_list arguments;
+    if (!is_wanted(im, level))
+        return;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    im->io->log(im->io->context, level, line);
+}
+
+void imi_trace(const imagine_request_t *request, const char *format, ...) {
+    const imagine_t *im = request->im;
+    char line[IMI_LOG_LINE_SIZE_MAX];
+    va_list arguments;
+    int head_size;
+    if (!is_wanted(im, IMAGINE_LOG_TRACE))
+        return;
+    head_size = snprintf(line, sizeof(line), "[%4" PRIu64 "] r%" PRIu32 " ",
+                         imi_now_ms(im) - im->opened_at_ms, request->number);
+    va_start(arguments, format);
+    vsnprintf(line + head_size, sizeof(line) - (size_t)head_size, format, arguments);
+    va_end(arguments);
+    im->io->log(im->io->context, IMAGINE_LOG_TRACE, line);
+}
+
+void imagine_log(imagine_t *im, int32_t level, const char *line) {
+    if (im != NULL && line != NULL && is_wanted(im, level))
+        im->io->log(im->io->context, level, line);
+}
+
+/* Takes " key=value" or " key=\"quoted value\"" off the front. */
+static bool next_pair(imi_slice_t *rest, imi_slice_t *key, imi_slice_t *value) {
+    const char *at = rest->data, *end = rest->data + rest->size, *start;
+    while (at < end && *at == ' ')
+        at++;
+    start = at;
+    while (at < end && *at != '=' && *at != ' ')
+        at++;
+    *key = (imi_slice_t){start, (size_t)(at - start)};
+    *value = (imi_slice_t){NULL, 0};
+    if (at < end && *at == '=') {
+        start = ++at;
+        if (at < end && *at == '"') {
+            start = ++at;
+            while (at < end && *at != '"')
+                at += at[0] == '\\' && at + 1 < end ? 2 : 1;
+            *value = (imi_slice_t){start, (size_t)(at - start)};
+            if (at < end)
+                at++;
+        } else {
+            while (at < end && *at != ' ')
+                at++;
+            *value = (imi_slice_t){start, (size_t)(at - start)};
+        }
+    }
+    *rest = (imi_slice_t){at, (size_t)(end - at)};
+    return key->size > 0;
+}
+
+static void format_json(imi_buf_t *buf, const char *time, const char *level, const char *line) {
+    imi_json_writer_t writer;
+    imi_slice_t rest = imi_slice_of(line), key, value;
+    char name[64];
+    imi_json_begin(&writer, buf);
+    imi_json_open_object(&writer, NULL);
+    imi_json_put_text(&writer, "time", time);
+    imi_json_put_text(&writer, "level", level);
+    while (next_pair(&rest, &key, &value)) {
+        if (value.data == NULL) {
+            imi_json_put_slice(&writer, "event", key);
+            continue;
+        }
+        snprintf(name, sizeof(name), "%.*s", (int)key.size, key.data);
+        imi_json_put_slice(&writer, name, value);
+    }
+    imi_json_close_object(&writer);
+}
+
+size_t imagine_log_format(char *out, size_t capacity, int is_json, int64_t unix_ms, int32_t level,
+                          const char *line) {
+    char time[IMI_TIME_TEXT_SIZE];
+    const char *name = level_names[level < 0 ? 0 : level > 4 ? 4 : level];
+    int size;
+    if (out == NULL || capacity < 2)
+        return 0;
+    imi_time_format(time, unix_ms, true);
+    if (is_json) {
+        imi_buf_t buf;
+        bool is_written = false;
+        imi_buf_init(&buf, NULL, capacity - 2);
+        format_json(&buf, time, name, line);
+        size = (int)buf.size;
+        if (buf.error == 0) {
+            memcpy(out, buf.data, buf.size);
+            memcpy(out + buf.size, "\n", 2);
+            is_written = true;
+        }
+        imi_buf_reset(&buf);
+        if (is_written)
+            return (size_t)size + 1;
+    }
+    size = snprintf(out, capacity, "%s %s %s", time, name, line);
+    if (size < 0)
+        return 0;
+    if ((size_t)size > capacity - 2)
+        size = (int)(capacity - 2);
+    memcpy(out + size, "\n", 2);
+    return (size_t)size + 1;
+}

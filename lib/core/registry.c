@@ -1,0 +1,144 @@
+/* registry.c: see registry.h. */
+#include "core/registry.h"
+
+#include <string.h>
+
+#include "core/client.h"
+#include "core/sync.h"
+#include "wire/str.h"
+
+#define NAME_SIZE_MAX 40
+#define PROVIDERS_MAX 256
+#define SAMPLE "sample"
+
+static bool is_name(const char *name) {
+    size_t size = name != NULL ? strlen(name) : 0;
+    return size > 0 && size <= NAME_SIZE_MAX &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") == size;
+}
+
+/* A shorter struct is an older provider: what it lacks is not supported. */
+static bool copy_code(imagine_provider_t *out, const imagine_provider_t *code) {
+    if (code->size < sizeof(size_t))
+        return false;
+    memset(out, 0, sizeof(*out));
+    memcpy(out, code, code->size < sizeof(*out) ? code->size : sizeof(*out));
+    for (size_t i = sizeof(*out); i < code->size; i++)
+        if (((const char *)code)[i] != 0)
+            return false;
+    return true;
+}
+
+int imi_registry_add(imagine_t *im, const char *name, const imagine_provider_t *code) {
+    const imi_mem_t *mem = &im->mem;
+    imi_registry_t *registry = &im->registry;
+    imi_provider_t **providers, *provider;
+    if (!is_name(name) || registry->count == PROVIDERS_MAX)
+        return IMAGINE_EINVAL;
+    if (imi_registry_find(im, name) != NULL)
+        return IMAGINE_EEXIST;
+    providers = imi_mem_resize(mem, registry->providers,
+                               (registry->count + 1) * sizeof(*registry->providers));
+    if (providers == NULL)
+        return IMAGINE_ENOMEM;
+    registry->providers = providers;
+    provider = imi_mem_zalloc(mem, sizeof(*provider));
+    if (provider == NULL)
+        return IMAGINE_ENOMEM;
+    provider->im = im;
+    provider->name = imi_mem_strdup(mem, name);
+    provider->pool = imi_pool_new(mem, im->seed, imi_sync_mark_changed, provider);
+    imi_breaker_init(&provider->breaker);
+    if (provider->name == NULL || provider->pool == NULL || !copy_code(&provider->code, code)) {
+        int err =
+            provider->name == NULL || provider->pool == NULL ? IMAGINE_ENOMEM : IMAGINE_EINVAL;
+        if (provider->pool != NULL)
+            imi_pool_free(provider->pool);
+        imi_mem_free(mem, provider->name);
+        imi_mem_free(mem, provider);
+        return err;
+    }
+    providers[registry->count++] = provider;
+    return 0;
+}
+
+imi_provider_t *imi_registry_find(const imagine_t *im, const char *name) {
+    for (size_t i = 0; i < im->registry.count; i++)
+        if (strcmp(im->registry.providers[i]->name, name) == 0)
+            return im->registry.providers[i];
+    return NULL;
+}
+
+bool imi_provider_is_visible(const imi_provider_t *provider) {
+    const imagine_t *im = provider->im;
+    if (strcmp(provider->name, SAMPLE) != 0 || im->sample_mode == IMI_SAMPLE_ON)
+        return true;
+    if (im->sample_mode == IMI_SAMPLE_OFF)
+        return false;
+    for (size_t i = 0; i < im->registry.count; i++)
+        if (!imi_pool_is_empty(im->registry.providers[i]->pool))
+            return false;
+    return true;
+}
+
+imi_provider_t *imi_registry_find_visible(const imagine_t *im, const char *name) {
+    imi_provider_t *provider = imi_registry_find(im, name);
+    return provider != NULL && imi_provider_is_visible(provider) ? provider : NULL;
+}
+
+int imi_registry_adopt(imagine_t *im) {
+    for (size_t i = 0; i < imi_catalogue_provider_count(im->catalogue); i++) {
+        const imi_catalogue_provider_t *entry = imi_catalogue_provider_at(im->catalogue, i);
+        const imi_provider_t *kind;
+        int err;
+        if (imi_registry_find(im, entry->name) != NULL)
+            continue;
+        kind = imi_registry_find(im, entry->kind);
+        if (kind == NULL)
+            continue; /* a document may describe providers that this build or host lacks */
+        err = imi_registry_add(im, entry->name, &kind->code);
+        if (err != 0)
+            return err;
+    }
+    return 0;
+}
+
+void imi_registry_reset(imagine_t *im) {
+    const imi_mem_t *mem = &im->mem;
+    for (size_t i = 0; i < im->registry.count; i++) {
+        imi_provider_t *provider = im->registry.providers[i];
+        imi_pool_free(provider->pool);
+        imi_mem_free(mem, provider->api_base);
+        imi_mem_free(mem, provider->name);
+        imi_mem_free(mem, provider);
+    }
+    imi_mem_free(mem, im->registry.providers);
+    im->registry = (imi_registry_t){NULL, 0};
+}
+
+bool imi_provider_can_serve(imi_provider_t *provider) {
+    if (!imi_provider_is_visible(provider))
+        return false;
+    if (imi_pool_is_empty(provider->pool))
+        return (provider->code.flags & IMAGINE_PROVIDER_TOKEN_OPTIONAL) != 0;
+    return imi_pool_can_serve(provider->pool, imi_clock(provider->im));
+}
+
+imagine_call_cb imi_provider_action(const imi_provider_t *provider, int action) {
+    const imagine_provider_t *code = &provider->code;
+    const imagine_call_cb actions[] = {
+        [IMI_GENERATE] = code->generate, [IMI_EDIT] = code->edit,       [IMI_TEXT] = code->text,
+        [IMI_VIDEO] = code->video,       [IMI_UPSCALE] = code->upscale, [IMI_TASK_STATUS] = NULL};
+    return actions[action];
+}
+
+const char *imi_registry_names(const imagine_t *im, imi_arena_t *arena) {
+    const char *names = "";
+    for (size_t i = 0; i < im->registry.count && names != NULL; i++) {
+        const imi_provider_t *provider = im->registry.providers[i];
+        if (imi_provider_is_visible(provider))
+            names = imi_arena_printf(arena, "%s%s%s", names, names[0] != '\0' ? ", " : "",
+                                     provider->name);
+    }
+    return names;
+}

@@ -1,0 +1,787 @@
+/* request.c: see request.h for the stages. Every path leads to finish(), once. */
+#include "core/request.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "core/classify.h"
+#include "core/log.h"
+#include "core/params.h"
+#include "core/result.h"
+#include "core/secret.h"
+#include "core/sync.h"
+#include "wire/dataurl.h"
+#include "wire/str.h"
+#include "wire/time.h"
+#include "wire/url.h"
+
+#define MESSAGE_SIZE_MAX 500
+
+static void prepare_images(imagine_request_t *request);
+static void admit(imagine_request_t *request);
+static void attempt(imagine_request_t *request);
+static void fetch_result(imagine_request_t *request);
+static void finish(imagine_request_t *request);
+
+/* ---- life -------------------------------------------------------------------------------------
+ */
+
+imagine_request_t *imi_request_new(imagine_t *im, imi_action_t action) {
+    imagine_request_t *request = imi_mem_zalloc(&im->mem, sizeof(*request));
+    if (request == NULL)
+        return NULL;
+    atomic_init(&request->refs, 1);
+    imi_client_retain(im);
+    request->im = im;
+    request->mem = im->mem;
+    request->action = action;
+    request->image_field = "image";
+    imi_list_init(&request->link);
+    imi_list_init(&request->state_link);
+    imi_arena_init(&request->arena, &request->mem, 0);
+    imi_arena_init(&request->pictures, &request->mem, 0);
+    imi_buf_init(&request->json, &request->mem, 0);
+    request->fetch.im = im;
+    request->fetch.arena = &request->arena;
+    request->fetch.user = request;
+    imi_buf_init(&request->fetch.answer, &request->mem, 0);
+    request->result.size = sizeof(request->result);
+    request->result.action = imi_action_name(action);
+    return request;
+}
+
+imagine_request_t *imagine_request_retain(imagine_request_t *request) {
+    if (request != NULL)
+        atomic_fetch_add_explicit(&request->refs, 1, memory_order_relaxed);
+    return request;
+}
+
+void imagine_request_release(imagine_request_t *request) {
+    imi_mem_t mem;
+    imagine_t *im;
+    if (request == NULL || atomic_fetch_sub_explicit(&request->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    mem = request->mem;
+    im = request->im;
+    imi_result_reset(request);
+    imi_buf_reset(&request->fetch.answer);
+    if (request->kept != NULL)
+        imi_call_free(request->kept);
+    imi_arena_reset(&request->pictures);
+    imi_arena_reset(&request->arena);
+    imi_mem_free(&mem, request);
+    imi_client_release(im);
+}
+
+const imagine_result_t *imagine_request_result(const imagine_request_t *request) {
+    return request != NULL && atomic_load_explicit(&request->has_ended, memory_order_acquire)
+               ? &request->result
+               : NULL;
+}
+
+/* The pictures that went in are not needed any more: a task may take minutes. */
+static void drop_input(imagine_request_t *request) {
+    void (*release)(void *) = request->release;
+    request->params.image_count = 0;
+    request->params.images = NULL;
+    request->images = NULL;
+    imi_arena_reset(&request->pictures);
+    if (release != NULL) {
+        request->release = NULL;
+        release(request->owner);
+    }
+}
+
+static void on_deadline(void *user) {
+    imagine_request_t *request = user;
+    request->timer = NULL;
+    imi_request_abandon(request, IMAGINE_ETIMEDOUT, false);
+}
+
+static int arm_deadline(imagine_request_t *request, uint64_t timeout_ms) {
+    const imagine_io_t *io = request->im->io;
+    request->deadline_at_ms = imi_now_ms(request->im) + timeout_ms;
+    return io->timer_start(io->context, timeout_ms, on_deadline, request, &request->timer);
+}
+
+static void stop_timer(imagine_request_t *request, imagine_timer_t **timer) {
+    if (*timer != NULL)
+        request->im->io->timer_cancel(request->im->io->context, *timer);
+    *timer = NULL;
+}
+
+static void enlist(imagine_request_t *request) {
+    imagine_t *im = request->im;
+    request->number = ++im->last_number;
+    request->catalogue = imi_catalogue_retain(im->catalogue);
+    imi_list_append(&im->requests, &request->link);
+    imagine_request_retain(request); /* the list's reference */
+    im->counters.in_flight++;
+    im->counters.accepted++;
+}
+
+int imi_request_start(imagine_request_t *request, int error, const char *message) {
+    imagine_t *im = request->im;
+    uint32_t timeout_ms =
+        request->params.timeout_ms != 0 ? request->params.timeout_ms : im->timeout_ms;
+    int err = arm_deadline(request, timeout_ms);
+    if (err != 0)
+        return err;
+    enlist(request);
+    request->is_starting = true;
+    if (error != 0)
+        imi_request_fail(request, error, message);
+    else if (im->in_flight_max != 0 && im->counters.in_flight > im->in_flight_max)
+        imi_request_fail(request, IMAGINE_EBUSY, "too many requests are in flight");
+    else if (request->action == IMI_TASK_STATUS)
+        imi_task_answer(request, request->task_id_asked);
+    else
+        prepare_images(request);
+    request->is_starting = false;
+    return 0;
+}
+
+int imi_request_resume(imagine_request_t *request, imi_task_t *task) {
+    imi_token_t *token = NULL;
+    const char *message = NULL;
+    int err;
+    request->task = task;
+    request->params.size = sizeof(request->params);
+    request->params.model = imi_arena_strdup(&request->arena, task->model);
+    if (request->params.model == NULL || arm_deadline(request, IMI_TASK_TIME_MAX_MS) != 0)
+        return IMAGINE_ENOMEM;
+    enlist(request);
+    atomic_store(&request->has_ended, true);
+    atomic_store(&request->is_over, true); /* nobody waits for a resumed task's request */
+    task->reader = request;
+    request->is_starting = true;
+    err = imi_params_resolve(request, &message);
+    if (err == 0 && request->provider->code.resume == NULL)
+        err = IMAGINE_ENOTSUP;
+    if (err == 0 && task->fingerprint != NULL) {
+        token = imi_pool_hold(request->provider->pool, task->fingerprint);
+        message = "the token that made this task is not configured any more";
+        if (token == NULL)
+            err = IMAGINE_ENOTOKEN;
+    }
+    if (err == 0)
+        err = imi_call_start(request, token, false, request->provider->code.resume,
+                             task->upstream_id);
+    if (err != 0)
+        imi_request_fail(request, err, message);
+    request->is_starting = false;
+    return 0;
+}
+
+/* ---- pictures ---------------------------------------------------------------------------------
+ */
+
+static void fail_picture(imagine_request_t *request, int error, const char *reason) {
+    const char *message = imi_arena_printf(&request->arena, "%s: %s", request->image_field, reason);
+    imi_request_fail(request, error, message != NULL ? message : reason);
+}
+
+/* Bytes that say of themselves that they are a picture; false: the request has failed. */
+static bool accept_picture(imagine_request_t *request, imagine_image_t *image) {
+    const char *mime = imi_sniff_mime(image->data, image->data_size);
+    if (image->data_size > IMI_IMAGE_SIZE_MAX) {
+        fail_picture(request, IMAGINE_ETOOLARGE, "the picture is larger than 50 MiB");
+        return false;
+    }
+    if (mime == NULL || !imi_mime_is_picture(mime)) {
+        fail_picture(request, IMAGINE_EPICTURE, "not a PNG, JPEG, WebP, GIF or AVIF picture");
+        return false;
+    }
+    image->mime = mime;
+    if (image->filename == NULL) {
+        image->filename = imi_arena_printf(&request->arena, "picture.%s",
+                                           strcmp(mime, "image/jpeg") == 0 ? "jpg" : mime + 6);
+        if (image->filename == NULL) {
+            imi_request_fail(request, IMAGINE_ENOMEM, NULL);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool decode_picture(imagine_request_t *request, imagine_image_t *image) {
+    imi_dataurl_t parts;
+    bool is_nomem = false;
+    if (!imi_dataurl_parse(imi_slice_of(image->url), &parts)) {
+        fail_picture(request, IMAGINE_EPICTURE, "a broken data: address");
+        return false;
+    }
+    image->data = imi_dataurl_decode(&request->pictures, &parts, &image->data_size, &is_nomem);
+    if (image->data == NULL) {
+        if (is_nomem)
+            imi_request_fail(request, IMAGINE_ENOMEM, NULL);
+        else
+            fail_picture(request, IMAGINE_EPICTURE, "a broken data: address");
+        return false;
+    }
+    image->url = NULL;
+    return accept_picture(request, image);
+}
+
+static const char *fetch_failure(imagine_request_t *request, const imi_exchange_t *exchange,
+                                 int *out_error) {
+    *out_error = IMAGINE_EPICTURE;
+    if (exchange->error == IMAGINE_EADDRESS) {
+        *out_error = IMAGINE_EADDRESS;
+        return "the address leads to a host that is not public";
+    }
+    if (exchange->error == IMAGINE_ENOMEM)
+        *out_error = IMAGINE_ENOMEM;
+    if (exchange->error == IMAGINE_ETOOLARGE)
+        return "it is larger than allowed";
+    if (exchange->error != 0)
+        return exchange->message != NULL ? exchange->message : imagine_strerror(exchange->error);
+    return imi_arena_printf(&request->arena, "the address answered %" PRId32, exchange->status);
+}
+
+static void on_picture_fetched(imi_exchange_t *exchange) {
+    imagine_request_t *request = exchange->user;
+    imagine_image_t *image = &request->images[request->next_image];
+    void *data;
+    int error;
+    request->is_fetching = false;
+    if (exchange->error != 0 || exchange->status != 200) {
+        const char *reason = fetch_failure(request, exchange, &error);
+        fail_picture(request, error, reason != NULL ? reason : "it could not be fetched");
+        return;
+    }
+    data = imi_arena_alloc(&request->pictures, exchange->answer.size + 1);
+    if (data == NULL) {
+        imi_request_fail(request, IMAGINE_ENOMEM, NULL);
+        return;
+    }
+    if (exchange->answer.size > 0)
+        memcpy(data, exchange->answer.data, exchange->answer.size);
+    image->data = data;
+    image->data_size = exchange->answer.size;
+    imi_exchange_reset(exchange);
+    if (!accept_picture(request, image))
+        return;
+    request->next_image++;
+    prepare_images(request);
+}
+
+static int start_fetch(imagine_request_t *request, const char *url, uint64_t size_max,
+                       imi_exchange_cb on_done) {
+    imi_exchange_t *exchange = &request->fetch;
+    imi_url_t parts;
+    int err;
+    if (!imi_url_parse(imi_slice_of(url), &parts) || parts.has_userinfo)
+        return IMAGINE_EADDRESS;
+    exchange->method = "GET";
+    exchange->url = url;
+    exchange->headers = NULL;
+    exchange->header_count = 0;
+    exchange->timeout_ms = request->im->limits.download_ms;
+    exchange->response_size_max = size_max;
+    exchange->is_guarded = true;
+    exchange->on_done = on_done;
+    err = imi_exchange_start(exchange);
+    request->is_fetching = err == 0;
+    return err;
+}
+
+/* Decodes, fetches and checks one picture after the other, then goes on to the provider. */
+static void prepare_images(imagine_request_t *request) {
+    const char *message = NULL;
+    int err;
+    if (request->next_image == 0) {
+        err = imi_params_check(request, &message);
+        if (err == 0)
+            err = imi_params_resolve(request, &message);
+        if (err != 0) {
+            imi_request_fail(request, err, message);
+            return;
+        }
+        imi_trace(request, "request action=%s model=%s", request->result.action,
+                  request->params.model);
+    }
+    for (; request->next_image < request->params.image_count; request->next_image++) {
+        imagine_image_t *image = &request->images[request->next_image];
+        bool is_good;
+        if (image->url == NULL) {
+            is_good = accept_picture(request, image);
+        } else if (imi_text_starts_with(image->url, "data:")) {
+            is_good = decode_picture(request, image);
+        } else {
+            err = start_fetch(request, image->url, IMI_IMAGE_SIZE_MAX, on_picture_fetched);
+            if (err != 0)
+                fail_picture(request, err,
+                             err == IMAGINE_EADDRESS ? "not an http, https or data: address"
+                                                     : imagine_strerror(err));
+            return;
+        }
+        if (!is_good)
+            return;
+    }
+    admit(request);
+}
+
+/* ---- attempts ---------------------------------------------------------------------------------
+ */
+
+static void admit(imagine_request_t *request) {
+    if (imi_sync_is_loading(request->im)) {
+        request->is_waiting_for_state = true;
+        imi_sync_wait(request->im, request);
+        return;
+    }
+    attempt(request);
+}
+
+void imi_request_state_loaded(imagine_request_t *request) {
+    request->is_waiting_for_state = false;
+    attempt(request);
+}
+
+static void fail_named(imagine_request_t *request, int error, uint64_t retry_after_ms,
+                       const char *format) {
+    const char *message =
+        imi_arena_printf(&request->arena, "%s%s%s", error == IMAGINE_EBREAKER ? "" : "error_",
+                         error == IMAGINE_EBREAKER ? format : request->provider->name,
+                         error == IMAGINE_EBREAKER ? request->provider->name : format);
+    request->result.retry_after_ms = retry_after_ms == UINT64_MAX ? 0 : retry_after_ms;
+    imi_request_fail(request, error, message);
+}
+
+static void on_waited(void *user) {
+    imagine_request_t *request = user;
+    request->wait = NULL;
+    attempt(request);
+}
+
+/* No token can serve now: wait for the first one if the caller wants to, else say when. */
+static void wait_or_fail(imagine_request_t *request, uint64_t earliest_ms) {
+    const imagine_io_t *io = request->im->io;
+    uint64_t now_ms = imi_now_ms(request->im);
+    bool is_worth_it =
+        earliest_ms <= request->params.wait_ms && now_ms + earliest_ms < request->deadline_at_ms;
+    if (is_worth_it &&
+        io->timer_start(io->context, earliest_ms, on_waited, request, &request->wait) == 0) {
+        imi_trace(request, "token.wait ms=%" PRIu64, earliest_ms);
+        return;
+    }
+    fail_named(request, IMAGINE_EEXHAUSTED, earliest_ms, "_token_exhausted");
+}
+
+static void attempt(imagine_request_t *request) {
+    imi_provider_t *provider = request->provider;
+    imi_clock_t clock = imi_clock(request->im);
+    imi_token_t *token = NULL;
+    bool is_probe = false;
+    bool is_tokenless = imi_pool_is_empty(provider->pool);
+    if (is_tokenless && (provider->code.flags & IMAGINE_PROVIDER_TOKEN_OPTIONAL) == 0) {
+        fail_named(request, IMAGINE_ENOTOKEN, 0, "_token_required");
+        return;
+    }
+    if (is_tokenless && provider->anonymous_until_ms > clock.now_ms) {
+        wait_or_fail(request, provider->anonymous_until_ms - clock.now_ms);
+        return;
+    }
+    if (!imi_breaker_allow(&provider->breaker, clock.now_ms, &is_probe)) {
+        fail_named(request, IMAGINE_EBREAKER,
+                   imi_breaker_retry_after_ms(&provider->breaker, clock.now_ms),
+                   "Circuit breaker is OPEN for provider: ");
+        return;
+    }
+    if (!is_tokenless) {
+        token = imi_pool_pick(provider->pool, request->api_id, clock);
+        if (token == NULL) {
+            if (is_probe)
+                imi_breaker_forgotten(&provider->breaker);
+            wait_or_fail(request, imi_pool_wait_ms(provider->pool, request->api_id, clock));
+            return;
+        }
+    }
+    if (is_probe)
+        imi_trace(request, "breaker.probe provider=%s", provider->name);
+    if (imi_call_start(request, token, is_probe,
+                       imi_provider_action(provider, (int)request->action), NULL) != 0) {
+        if (is_probe)
+            imi_breaker_forgotten(&provider->breaker);
+        imi_request_fail(request, IMAGINE_ENOMEM, NULL);
+    }
+}
+
+/* ---- what a call came to ----------------------------------------------------------------------
+ */
+
+static void log_breaker(imagine_request_t *request, bool has_changed) {
+    static const char *const names[] = {"closed", "open", "probing"};
+    const imi_provider_t *provider = request->provider;
+    if (!has_changed)
+        return;
+    imi_trace(request, "breaker.%s provider=%s", names[provider->breaker.state], provider->name);
+    imi_log(request->im, IMAGINE_LOG_WARN, "breaker.%s provider=%s", names[provider->breaker.state],
+            provider->name);
+}
+
+static void log_token(imagine_request_t *request, const imagine_call_t *call, const char *event,
+                      const char *until) {
+    imi_trace(request, "token.%s token=#%" PRIu32 "%s%s", event, imi_token_index(call->token),
+              until[0] != '\0' ? " until=" : "", until);
+    imi_log(request->im, IMAGINE_LOG_INFO, "token.%s provider=%s token=%s%s%s request=%" PRIu32,
+            event, request->provider->name, imi_token_fingerprint(call->token),
+            until[0] != '\0' ? " until=" : "", until, request->number);
+}
+
+static void format_until(char out[IMI_TIME_TEXT_SIZE], int64_t unix_ms) {
+    imi_time_format(out, unix_ms, false);
+}
+
+/* The token's fault: sets it aside. True: another one may try. */
+static bool mark_token(imagine_request_t *request, imagine_call_t *call) {
+    const imagine_verdict_t *verdict = &call->verdict;
+    imi_provider_t *provider = request->provider;
+    imi_clock_t clock = imi_clock(request->im);
+    char until_text[IMI_TIME_TEXT_SIZE] = "";
+    bool is_for_model = verdict->is_for_model != 0 ||
+                        (call->error == IMAGINE_EQUOTA && request->entry->is_quota_per_model);
+    const char *model = is_for_model ? request->api_id : NULL;
+    uint64_t cooling_ms;
+    bool is_probed = false;
+    int64_t until;
+    if (call->error == IMAGINE_EQUOTA) {
+        until = imi_quota_until(request->entry, clock.unix_ms, verdict->retry_after_ms, &is_probed);
+        format_until(until_text, until);
+        if (call->token == NULL)
+            provider->anonymous_until_ms = clock.now_ms + (uint64_t)(until - clock.unix_ms);
+        else
+            imi_pool_exhausted(provider->pool, call->token, model, until, is_probed, clock);
+    } else if (call->error == IMAGINE_ERATE) {
+        cooling_ms = verdict->retry_after_ms != 0 ? verdict->retry_after_ms : 5000;
+        if (call->token == NULL)
+            provider->anonymous_until_ms = clock.now_ms + cooling_ms;
+        else
+            cooling_ms =
+                imi_pool_cooling(provider->pool, call->token, verdict->retry_after_ms, clock);
+        format_until(until_text, clock.unix_ms + (int64_t)cooling_ms);
+    } else if (call->token == NULL) {
+        return false; /* there is no token to blame, and none to try instead */
+    } else if (call->error == IMAGINE_ETOKEN) {
+        imi_pool_invalid(provider->pool, call->token, clock);
+    } else if (call->error == IMAGINE_EPLAN) {
+        imi_pool_no_plan(provider->pool, call->token, request->api_id, clock);
+    } else {
+        return false;
+    }
+    if (call->token != NULL)
+        log_token(request, call,
+                  call->error == IMAGINE_EQUOTA   ? "exhausted"
+                  : call->error == IMAGINE_ERATE  ? "cooling"
+                  : call->error == IMAGINE_ETOKEN ? "invalid"
+                                                  : "no_plan",
+                  until_text);
+    return true;
+}
+
+static bool is_provider_fault(int error) {
+    return error == IMAGINE_EUPSTREAM || error == IMAGINE_EPROTOCOL || error == IMAGINE_ECONNECT ||
+           error == IMAGINE_ETIMEDOUT || error == IMAGINE_ETOOLARGE;
+}
+
+/* Token and breaker learn what happened. True: the next token may try. */
+static bool account(imagine_request_t *request, imagine_call_t *call) {
+    imi_provider_t *provider = request->provider;
+    imi_clock_t clock = imi_clock(request->im);
+    bool may_rotate = false;
+    if (call->error == 0) {
+        if (call->token != NULL)
+            imi_pool_succeeded(provider->pool, call->token, request->api_id, clock);
+        log_breaker(request, imi_breaker_succeeded(&provider->breaker, clock.now_ms));
+    } else {
+        may_rotate = mark_token(request, call);
+        if (call->token != NULL)
+            imi_pool_failed(provider->pool, call->token);
+        if (is_provider_fault(call->error))
+            log_breaker(request, imi_breaker_failed(&provider->breaker, clock.now_ms));
+        else if (call->is_probe)
+            imi_breaker_forgotten(&provider->breaker);
+    }
+    if (call->token != NULL)
+        imi_pool_release(provider->pool, call->token);
+    call->token = NULL;
+    call->is_probe = false;
+    return may_rotate;
+}
+
+static int http_status_of(const imagine_call_t *call) {
+    if (call->error == IMAGINE_EREJECTED && (call->http_status == 413 || call->http_status == 422))
+        return call->http_status;
+    return imagine_err_http_status(call->error);
+}
+
+void imi_request_call_ended(imagine_request_t *request, imagine_call_t *call) {
+    bool may_rotate;
+    if (call->token != NULL && !atomic_load(&request->has_ended))
+        request->result.token =
+            imi_arena_strdup(&request->arena, imi_token_fingerprint(call->token));
+    may_rotate = account(request, call);
+    request->call = NULL;
+    if (call->error == 0) {
+        request->kept = call;
+        if (!atomic_load(&request->has_ended)) {
+            request->result.url = call->result.url;
+            request->result.url_size = call->result.url_size;
+            request->result.text = call->result.text;
+            request->result.usage_json = call->result.usage_json;
+        }
+        /* The request is the call's keeper now: the call's own reference would be a circle. */
+        if (request->params.want_bytes != 0 && !atomic_load(&request->has_ended) &&
+            call->result.url != NULL && !imi_text_starts_with(call->result.url, "data:"))
+            fetch_result(request);
+        else
+            imi_request_succeed(request);
+        imagine_request_release(request);
+        return;
+    }
+    if (may_rotate && request->task == NULL && !atomic_load(&request->has_ended)) {
+        imi_call_free(call);
+        request->im->counters.rotations++;
+        attempt(request);
+    } else {
+        const char *message = call->message;
+        if (!atomic_load(&request->has_ended))
+            request->result.http_status = http_status_of(call);
+        imi_request_fail(request,
+                         call->error == IMAGINE_EQUOTA || call->error == IMAGINE_ERATE
+                             ? IMAGINE_EEXHAUSTED
+                             : call->error,
+                         message);
+        imi_call_free(call);
+    }
+    imagine_request_release(request);
+}
+
+void imi_request_became_task(imagine_request_t *request, const char *task_id, uint32_t predict_s) {
+    imi_task_t *task = imi_task_new(request, task_id, predict_s);
+    imi_trace(request, "task.created predict=%" PRIu32, predict_s);
+    drop_input(request);
+    if (task == NULL) { /* the work goes on all the same; nobody can ask for it */
+        imi_request_fail(request, IMAGINE_ENOMEM, NULL);
+        return;
+    }
+    request->task = task;
+    if (!atomic_load(&request->has_ended)) {
+        request->result.task_id = imi_arena_strdup(&request->arena, task->id);
+        request->result.predict_s = predict_s;
+        request->result.task_state = "processing";
+        finish(request);
+    }
+}
+
+/* ---- the result's bytes ------------------------------------------------------------------------
+ */
+
+static void on_result_fetched(imi_exchange_t *exchange) {
+    imagine_request_t *request = exchange->user;
+    const char *mime;
+    int error;
+    request->is_fetching = false;
+    if (exchange->error != 0 || exchange->status != 200) {
+        const char *reason = fetch_failure(request, exchange, &error);
+        const char *message = imi_arena_printf(&request->arena, "the result at its address: %s",
+                                               reason != NULL ? reason : "");
+        request->result.http_status = 502;
+        imi_request_fail(request, exchange->error != 0 ? exchange->error : IMAGINE_EUPSTREAM,
+                         message);
+        return;
+    }
+    request->bytes_size = exchange->answer.size;
+    request->bytes = imi_buf_take(&exchange->answer, NULL);
+    request->bytes_view = request->bytes;
+    mime = imi_sniff_mime(request->bytes, request->bytes_size);
+    request->bytes_mime = mime != NULL ? mime : "application/octet-stream";
+    imi_request_succeed(request);
+}
+
+static void fetch_result(imagine_request_t *request) {
+    int err = start_fetch(request, request->result.url, IMI_VIDEO_SIZE_MAX, on_result_fetched);
+    if (err != 0)
+        imi_request_fail(request, err, "the result's address cannot be fetched");
+}
+
+/* ---- the end ----------------------------------------------------------------------------------
+ */
+
+static const char *clean_message(imagine_request_t *request, int error, const char *message) {
+    char *clean;
+    if (message == NULL || message[0] == '\0')
+        return imagine_strerror(error);
+    clean = imi_text_clean(&request->arena, message, strlen(message), MESSAGE_SIZE_MAX);
+    if (clean == NULL)
+        return imagine_strerror(error);
+    imi_secrets_mask(request->im, clean);
+    return clean;
+}
+
+static void fill_result(imagine_request_t *request) {
+    imagine_result_t *result = &request->result;
+    const imagine_params_t *params = &request->params;
+    if (request->provider != NULL)
+        result->provider = request->provider->name;
+    result->model = params->model;
+    result->attempts = request->attempts;
+    if (request->provider == NULL || request->action == IMI_TEXT ||
+        request->action == IMI_UPSCALE || request->action == IMI_TASK_STATUS)
+        return;
+    result->width = params->width;
+    result->height = params->height;
+    result->steps = params->steps;
+    result->guidance = params->guidance;
+    result->has_seed = 1;
+    result->seed = params->seed;
+    if (request->model != NULL && result->url != NULL)
+        result->type = request->model->response_type;
+}
+
+/* Takes it out of the client's list; the request may be gone afterwards. */
+static void delist(imagine_request_t *request) {
+    imagine_t *im = request->im;
+    stop_timer(request, &request->timer);
+    stop_timer(request, &request->wait);
+    imi_list_remove(&request->state_link);
+    imi_list_remove(&request->link);
+    drop_input(request);
+    if (request->catalogue != NULL)
+        imi_catalogue_release(request->catalogue);
+    request->catalogue = NULL;
+    request->entry = NULL;
+    request->model = NULL;
+    imagine_request_release(request);
+    imi_client_request_gone(im);
+}
+
+static void call_back(imagine_request_t *request) {
+    imagine_t *im = request->im;
+    imagine_request_retain(request);
+    if (request->result.status == 0)
+        im->counters.succeeded++;
+    else if (request->result.status == IMAGINE_ECANCELED)
+        im->counters.canceled++;
+    else
+        im->counters.failed++;
+    im->counters.in_flight--;
+    imi_trace(request, "done status=%s attempts=%" PRIu32, imagine_err_name(request->result.status),
+              request->attempts);
+    if (request->done != NULL)
+        request->done(request->result.status, &request->result, request->user);
+    atomic_store_explicit(&request->is_over, true, memory_order_release);
+    if (request->call == NULL)
+        delist(request);
+    else if (arm_deadline(request, IMI_TASK_TIME_MAX_MS) != 0) /* a task, or paid for: goes on */
+        imi_log(im, IMAGINE_LOG_WARN, "task.without_deadline request=%" PRIu32, request->number);
+    imagine_request_release(request);
+}
+
+static void on_deferred_end(void *user) {
+    imagine_request_t *request = user;
+    request->timer = NULL;
+    call_back(request);
+}
+
+/* The result stands. The callback follows at once, or in the loop's next turn when we are still
+ * inside the caller's own call. */
+static void finish(imagine_request_t *request) {
+    const imagine_io_t *io = request->im->io;
+    stop_timer(request, &request->timer);
+    fill_result(request);
+    if (request->result.http_status == 0)
+        request->result.http_status =
+            request->result.status == 0 ? 200 : imagine_err_http_status(request->result.status);
+    atomic_store_explicit(&request->has_ended, true, memory_order_release);
+    if (request->is_starting) {
+        int err = io->timer_start(io->context, 0, on_deferred_end, request, &request->timer);
+        if (err == 0)
+            return;
+        /* No memory for a timer: rather inside the call than never. */
+    }
+    call_back(request);
+}
+
+/* What nobody waits for any more, but was paid for: it is kept as a task's outcome. */
+static void keep_outcome(imagine_request_t *request, bool has_succeeded, const char *outcome) {
+    if (request->task == NULL && has_succeeded)
+        request->task = imi_task_new(request, "", 0);
+    if (request->task != NULL)
+        imi_task_ended(request->im, request->task, has_succeeded, outcome);
+    request->task = NULL;
+    delist(request);
+}
+
+void imi_request_succeed(imagine_request_t *request) {
+    if (atomic_load(&request->has_ended)) {
+        keep_outcome(request, true, request->kept != NULL ? request->kept->result.url : NULL);
+        return;
+    }
+    finish(request);
+}
+
+void imi_request_fail(imagine_request_t *request, int error, const char *message) {
+    const char *clean = clean_message(request, error, message);
+    if (atomic_load(&request->has_ended)) {
+        keep_outcome(request, false, clean);
+        return;
+    }
+    request->result.status = error;
+    request->result.message = clean;
+    finish(request);
+}
+
+/* Ends what is under way without a word; true: nothing goes on. */
+static bool stop_work(imagine_request_t *request, bool is_closing) {
+    stop_timer(request, &request->wait);
+    imi_list_remove(&request->state_link);
+    if (request->is_fetching) {
+        imi_exchange_reset(&request->fetch);
+        request->is_fetching = false;
+    }
+    if (request->call == NULL)
+        return true;
+    if (!is_closing && imi_call_has_reached(request->call))
+        return false;
+    imagine_call_t *call = request->call;
+    request->call = NULL;
+    imi_call_cancel(call);
+    imi_call_free(call);
+    imagine_request_release(request); /* the call's reference; the list's is still there */
+    return true;
+}
+
+void imi_request_abandon(imagine_request_t *request, int error, bool is_closing) {
+    if (atomic_load(&request->has_ended)) {
+        if (!is_closing && error == IMAGINE_ECANCELED)
+            return; /* over already; what goes on goes on */
+        if (!atomic_load(&request->is_over)) {
+            stop_timer(request, &request->timer); /* its deferred end comes now */
+            call_back(request);
+            return;
+        }
+        stop_work(request, true);
+        if (is_closing) {
+            if (request->task != NULL) /* its record is in the store: the next life resumes it */
+                request->task->reader = NULL;
+            request->task = NULL;
+            delist(request);
+        } else {
+            keep_outcome(request, false, "the provider did not finish within two hours");
+        }
+        return;
+    }
+    stop_work(request, is_closing);
+    request->result.status = error;
+    request->result.message = imagine_strerror(error);
+    finish(request);
+}
+
+/* `done` never runs inside the caller's own call, so the end is put off to the next turn. */
+void imi_request_cancel(imagine_request_t *request) {
+    request->is_starting = true;
+    imi_request_abandon(request, IMAGINE_ECANCELED, false);
+    request->is_starting = false;
+}

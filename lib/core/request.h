@@ -1,0 +1,103 @@
+/* request.h: one picture asked for: from parameters to one callback, over as many calls as it
+ * takes.
+ *
+ *   created -> (pictures fetched) -> (state loaded) -> attempt -> done
+ *                                        ^------------- rotate | wait for a token
+ *
+ * When the caller leaves after a provider took the work on, the request is over for the caller, and
+ * stays in memory for the call until that ends (`is_over` is then true). */
+#ifndef IMI_CORE_REQUEST_H
+#define IMI_CORE_REQUEST_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "core/call.h"
+#include "core/client.h"
+#include "core/exchange.h"
+#include "core/task.h"
+#include "wire/arena.h"
+#include "wire/list.h"
+#include "wire/str.h"
+
+#define IMI_IMAGES_MAX 16
+#define IMI_IMAGE_SIZE_MAX (50u * 1024 * 1024)
+#define IMI_VIDEO_SIZE_MAX (512u * 1024 * 1024)
+
+struct imagine_request {
+    atomic_uint refs;      /* the callers', the list's, the call's */
+    atomic_bool has_ended; /* the result stands */
+    atomic_bool is_over;   /* and `done` has run */
+    imagine_t *im;         /* memory is held by a reference; use it only on the loop's thread */
+    imi_mem_t mem;         /* a copy: outlives the client */
+    imi_list_t link;
+    uint32_t number;
+    imi_action_t action;
+    imagine_done_cb done;
+    void *user;
+
+    imi_arena_t arena;    /* lives as long as the request */
+    imi_arena_t pictures; /* decoded and fetched input; gone when the provider took it */
+    imagine_params_t params;
+    imagine_image_t *images; /* params.images as our own array */
+    const char *image_field; /* how the caller names it in a message */
+    size_t next_image;       /* to be prepared */
+    void (*release)(void *owner);
+    void *owner;
+    const char *task_id_asked;
+
+    uint64_t deadline_at_ms;
+    imagine_timer_t *timer; /* the deadline; at the very end, the deferred end */
+    imagine_timer_t *wait;  /* a pause between attempts */
+    bool is_starting;       /* inside the call that accepts it: an end is put off */
+    bool is_waiting_for_state;
+    imi_list_t state_link;
+
+    imi_catalogue_t *catalogue;
+    const imi_catalogue_provider_t *entry;
+    const imi_model_t *model; /* NULL: the catalogue lacks it */
+    const char *api_id;       /* what the provider calls it */
+    const char *key;          /* what the caller calls it, without the provider */
+    imi_provider_t *provider;
+    imagine_call_t *call; /* the attempt under way */
+    imagine_call_t *kept; /* the one that succeeded: the result lies in its memory */
+    imi_task_t *task;     /* this request is the reader of a task */
+    uint32_t attempts;
+
+    imi_exchange_t fetch; /* of a picture, or of the result */
+    bool is_fetching;
+
+    imagine_result_t result;
+    imi_buf_t json;
+    bool has_json;
+    size_t json_url_at;     /* where the address belongs in `json`; SIZE_MAX: it is inside */
+    void *bytes;            /* downloaded result; NULL: none */
+    const void *bytes_view; /* the result's bytes: these, or decoded ones in `pictures` */
+    size_t bytes_size;
+    const char *bytes_mime;
+};
+
+/* A new request with one reference, the caller's; not yet in the client's list. NULL: no memory. */
+imagine_request_t *imi_request_new(imagine_t *im, imi_action_t action);
+/* Puts it on its way: from here on it ends with `done`; `error` and `message`: what is wrong with
+ * it already. 0, or an error: it was never accepted. */
+int imi_request_start(imagine_request_t *request, int error, const char *message);
+/* Ends it early, from the next turn of the loop on. */
+void imi_request_cancel(imagine_request_t *request);
+/* Likewise for one that is a task's reader, after a restart. */
+int imi_request_resume(imagine_request_t *request, imi_task_t *task);
+
+/* Reports of the call under way (call.c). */
+void imi_request_call_ended(imagine_request_t *request, imagine_call_t *call);
+/* The provider took it on as a task: answers the caller, who may be gone after that. */
+void imi_request_became_task(imagine_request_t *request, const char *task_id, uint32_t predict_s);
+
+/* Ends it for the caller; `message` in any memory, masked and cleaned here. */
+void imi_request_fail(imagine_request_t *request, int error, const char *message);
+void imi_request_succeed(imagine_request_t *request);
+/* The state has been loaded: the requests that waited for it go on. */
+void imi_request_state_loaded(imagine_request_t *request);
+/* The caller leaves (IMAGINE_ECANCELED), or the deadline has passed (IMAGINE_ETIMEDOUT). */
+void imi_request_abandon(imagine_request_t *request, int error, bool is_closing);
+
+#endif

@@ -1,0 +1,94 @@
+/* response.c: what a provider reads out of an answer. Texts are copied into the call's arena, but
+ * for a picture: that one stays where it lies in the answer. */
+#include <string.h>
+
+#include "core/call.h"
+#include "core/request.h"
+#include "wire/json.h"
+#include "wire/str.h"
+
+#define MIME_SIZE_MAX 64
+
+const char *imagine_response_header(const imagine_http_response_t *response, const char *name) {
+    for (size_t i = 0; i < response->header_count; i++)
+        if (imi_text_equals_nocase(response->headers[i].name, name))
+            return response->headers[i].value;
+    return NULL;
+}
+
+static imi_slice_t value_at(const imagine_http_response_t *response, const char *path) {
+    imi_slice_t body = {response->body, response->body_size};
+    return imi_json_get(body, path);
+}
+
+static void *remember(imagine_call_t *call, void *pointer) {
+    if (pointer == NULL)
+        call->is_out_of_memory = true;
+    return pointer;
+}
+
+const char *imagine_response_string(const imagine_http_response_t *response, const char *path) {
+    imi_slice_t value = value_at(response, path);
+    if (imi_json_type(value) != IMI_JSON_STRING)
+        return NULL;
+    /* NULL also for an escaped NUL inside: such a text is none that we could pass on. */
+    return imi_json_text(&response->call->arena, value, NULL);
+}
+
+const char *imagine_response_json(const imagine_http_response_t *response, const char *path) {
+    imi_slice_t value = value_at(response, path);
+    if (value.data == NULL)
+        return NULL;
+    return remember(response->call,
+                    imi_arena_strndup(&response->call->arena, value.data, value.size));
+}
+
+int imagine_response_number(const imagine_http_response_t *response, const char *path,
+                            double *out) {
+    return imi_json_number(value_at(response, path), out) ? 1 : 0;
+}
+
+/* "data:<mime>;base64," is written over the JSON in front of the picture, and a NUL over the quote
+ * behind it: an answer of 8 MB is not copied for the sake of 30 bytes. */
+static const char *data_url_in_place(imagine_call_t *call, imi_slice_t text, const char *prefix,
+                                     size_t prefix_size) {
+    imi_buf_t *answer = &call->exchange.answer;
+    size_t at;
+    if (answer->data == NULL || text.data < answer->data ||
+        text.data >= answer->data + answer->size)
+        return NULL; /* an event's data, in the parser's memory */
+    at = (size_t)(text.data - answer->data);
+    if (at < prefix_size)
+        return NULL;
+    memcpy(answer->data + at - prefix_size, prefix, prefix_size);
+    answer->data[at + text.size] = '\0';
+    call->keeps_answer = true;
+    return answer->data + at - prefix_size;
+}
+
+const char *imagine_response_data_url(const imagine_http_response_t *response, const char *path,
+                                      const char *mime) {
+    imagine_call_t *call = response->call;
+    imi_slice_t value = value_at(response, path), text = imi_json_plain_text(value);
+    const char *prefix, *url;
+    size_t prefix_size;
+    char *copy;
+    if (text.data == NULL) /* escaped, as "\/": rare, and then a copy */
+        text = imi_slice_of(imi_json_text(&call->arena, value, NULL));
+    if (text.data == NULL || text.size == 0 || mime == NULL || strlen(mime) > MIME_SIZE_MAX)
+        return NULL;
+    prefix = imagine_call_printf(call, "data:%s;base64,", mime);
+    if (prefix == NULL)
+        return NULL;
+    prefix_size = strlen(prefix);
+    url = data_url_in_place(call, text, prefix, prefix_size);
+    if (url != NULL)
+        return url;
+    copy = remember(call, imi_arena_alloc(&call->arena, prefix_size + text.size + 1));
+    if (copy == NULL)
+        return NULL;
+    memcpy(copy, prefix, prefix_size);
+    memcpy(copy + prefix_size, text.data, text.size);
+    copy[prefix_size + text.size] = '\0';
+    return copy;
+}

@@ -1,0 +1,301 @@
+/* task.c: see task.h.
+ *
+ *   created (processing) -> success | failed -> forgotten after 24 hours
+ *
+ * The record in the store is JSON under "task/<id>". A process that finds one still processing goes
+ * on reading it with the token that made it. */
+#include "core/task.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "core/request.h"
+#include "core/sync.h"
+#include "imagine/storage.h"
+#include "wire/json.h"
+#include "wire/str.h"
+
+#define KEY_PREFIX "task/"
+#define STORE_WAIT_MS 900 /* task-status answers within a second */
+#define SEAL_CONTEXT "task"
+
+static void forget_old(imagine_t *im);
+
+/* ---- records ----------------------------------------------------------------------------------
+ */
+
+static void free_task(imagine_t *im, imi_task_t *task) {
+    const imi_mem_t *mem = &im->mem;
+    imi_list_remove(&task->link);
+    imi_mem_free(mem, task->id);
+    imi_mem_free(mem, task->provider);
+    imi_mem_free(mem, task->model);
+    imi_mem_free(mem, task->upstream_id);
+    imi_mem_free(mem, task->fingerprint);
+    imi_mem_free(mem, task->outcome);
+    imi_mem_free(mem, task);
+}
+
+static bool add_task(imagine_t *im, imi_task_t *task) {
+    if (imi_map_set(&im->tasks, task->id, strlen(task->id), task) == 0)
+        return true;
+    free_task(im, task);
+    return false;
+}
+
+static const char *const state_names[] = {"processing", "success", "failed"};
+
+static void save(imagine_t *im, const imi_task_t *task) {
+    imi_json_writer_t writer;
+    imi_buf_t buf;
+    char key[sizeof(KEY_PREFIX) + 40];
+    imi_buf_init(&buf, &im->mem, IMAGINE_STORAGE_VALUE_SIZE_MAX);
+    imi_json_begin(&writer, &buf);
+    imi_json_open_object(&writer, NULL);
+    imi_json_put_text(&writer, "provider", task->provider);
+    imi_json_put_text(&writer, "model", task->model);
+    imi_json_put_text(&writer, "upstreamId", task->upstream_id);
+    imi_json_put_text(&writer, "token", task->fingerprint);
+    imi_json_put_text(&writer, "state", state_names[task->state]);
+    imi_json_put_text(&writer, "outcome", task->outcome);
+    imi_json_put_int(&writer, "predict", task->predict_s);
+    imi_json_put_int(&writer, "created", task->created_unix_ms);
+    imi_json_put_int(&writer, "ended", task->ended_unix_ms);
+    imi_json_close_object(&writer);
+    memcpy(key, KEY_PREFIX, sizeof(KEY_PREFIX));
+    strncat(key, task->id, 40);
+    if (buf.error == 0)
+        imi_sync_put(im, key, buf.data, buf.size, IMI_TASK_KEPT_MS);
+    else
+        imi_log(im, IMAGINE_LOG_WARN, "task.not_saved id=%s", task->id);
+    imi_buf_reset(&buf);
+}
+
+imi_task_t *imi_task_new(imagine_request_t *request, const char *upstream_id, uint32_t predict_s) {
+    imagine_t *im = request->im;
+    const imi_mem_t *mem = &im->mem;
+    imi_task_t *task = imi_mem_zalloc(mem, sizeof(*task));
+    uint64_t random[2] = {imi_random64(im), imi_random64(im)};
+    const imagine_call_t *call = request->call;
+    if (task == NULL)
+        return NULL;
+    imi_list_init(&task->link);
+    task->id = imi_mem_alloc(mem, 2 * sizeof(random) + 1);
+    if (task->id != NULL)
+        imi_hex(task->id, random, sizeof(random));
+    task->provider = imi_mem_strdup(mem, request->provider->name);
+    task->model = imi_mem_strdup(mem, request->params.model);
+    task->upstream_id = imi_mem_strdup(mem, upstream_id);
+    if (call != NULL && call->token != NULL)
+        task->fingerprint = imi_mem_strdup(mem, imi_token_fingerprint(call->token));
+    task->predict_s = predict_s;
+    task->created_unix_ms = im->io->unix_ms(im->io->context);
+    task->reader = request;
+    if (task->id == NULL || task->provider == NULL || task->model == NULL ||
+        task->upstream_id == NULL ||
+        (call != NULL && call->token != NULL && task->fingerprint == NULL)) {
+        free_task(im, task);
+        return NULL;
+    }
+    if (!add_task(im, task))
+        return NULL;
+    im->counters.tasks++;
+    save(im, task);
+    imi_log(im, IMAGINE_LOG_INFO, "task.created id=%s provider=%s request=%" PRIu32, task->id,
+            task->provider, request->number);
+    return task;
+}
+
+void imi_task_ended(imagine_t *im, imi_task_t *task, bool has_succeeded, const char *outcome) {
+    task->state = has_succeeded ? IMI_TASK_SUCCESS : IMI_TASK_FAILED;
+    task->outcome = imi_mem_strdup(&im->mem, outcome != NULL ? outcome : "");
+    if (task->outcome == NULL)
+        task->state = IMI_TASK_FAILED;
+    task->reader = NULL;
+    task->ended_unix_ms = im->io->unix_ms(im->io->context);
+    im->counters.tasks--;
+    imi_list_append(&im->ended_tasks, &task->link);
+    save(im, task);
+    imi_log(im, IMAGINE_LOG_INFO, "task.ended id=%s provider=%s state=%s", task->id, task->provider,
+            state_names[task->state]);
+    forget_old(im);
+}
+
+/* Done whenever a task ends or is asked for: no timer that wakes an idle process. */
+static void forget_old(imagine_t *im) {
+    int64_t now_unix_ms = im->io->unix_ms(im->io->context);
+    while (!imi_list_is_empty(&im->ended_tasks)) {
+        imi_task_t *task = IMI_CONTAINER(im->ended_tasks.next, imi_task_t, link);
+        if (now_unix_ms - task->ended_unix_ms < IMI_TASK_KEPT_MS)
+            return;
+        imi_map_remove(&im->tasks, task->id, strlen(task->id));
+        free_task(im, task);
+    }
+}
+
+void imi_tasks_reset(imagine_t *im) {
+    size_t position = 0;
+    const imi_map_entry_t *entry;
+    while (imi_map_next(&im->tasks, &position, &entry))
+        free_task(im, entry->value);
+    imi_map_reset(&im->tasks);
+}
+
+/* ---- asking -----------------------------------------------------------------------------------
+ */
+
+static void answer(imagine_request_t *request, const imi_task_t *task) {
+    imagine_result_t *result = &request->result;
+    const char *outcome = task->outcome != NULL ? task->outcome : "";
+    result->task_state = state_names[task->state];
+    result->predict_s = task->predict_s;
+    result->task_id = imi_arena_strdup(&request->arena, task->id);
+    result->provider = imi_arena_strdup(&request->arena, task->provider);
+    request->params.model = imi_arena_strdup(&request->arena, task->model);
+    if (task->state == IMI_TASK_SUCCESS) {
+        result->url = imi_arena_strdup(&request->arena, outcome);
+        result->url_size = strlen(outcome);
+    } else if (task->state == IMI_TASK_FAILED) {
+        result->message = imi_arena_strdup(&request->arena, outcome);
+    }
+    imi_request_succeed(request);
+}
+
+typedef struct question {
+    imagine_request_t *request; /* a reference */
+    imagine_timer_t *timer;     /* NULL: answered */
+    char id[64];
+} question_t;
+
+static void give_up(void *user) {
+    question_t *question = user;
+    question->timer = NULL;
+    if (!atomic_load(&question->request->has_ended))
+        imi_request_fail(question->request, IMAGINE_ENOTFOUND, "Task not found");
+}
+
+static void on_record(int status, const void *value, size_t value_size, void *user) {
+    question_t *question = user;
+    imagine_request_t *request = question->request;
+    imagine_t *im = request->im;
+    bool is_open = question->timer != NULL && !atomic_load(&request->has_ended);
+    const imi_task_t *task;
+    if (question->timer != NULL)
+        im->io->timer_cancel(im->io->context, question->timer);
+    if (status == 0)
+        imi_task_load(im, question->id, value, value_size);
+    if (is_open) {
+        task = imi_map_get(&im->tasks, question->id, strlen(question->id));
+        if (task != NULL)
+            answer(request, task);
+        else
+            imi_request_fail(request, IMAGINE_ENOTFOUND, "Task not found");
+    }
+    imi_mem_free(&request->mem, question);
+    imagine_request_release(request);
+}
+
+/* An id of ours is 32 hex digits; others are not worth a look into the store. */
+static bool is_id(const char *id) {
+    return strlen(id) == 32 && strspn(id, "0123456789abcdef") == 32;
+}
+
+void imi_task_answer(imagine_request_t *request, const char *id) {
+    imagine_t *im = request->im;
+    const imi_task_t *task;
+    question_t *question;
+    char key[sizeof(KEY_PREFIX) + 64];
+    forget_old(im);
+    if (id == NULL || id[0] == '\0') {
+        imi_request_fail(request, IMAGINE_EINVAL, "taskId is required");
+        return;
+    }
+    task = imi_map_get(&im->tasks, id, strlen(id));
+    if (task != NULL) {
+        answer(request, task);
+        return;
+    }
+    question = is_id(id) && im->sync != NULL ? imi_mem_zalloc(&im->mem, sizeof(*question)) : NULL;
+    if (question == NULL) {
+        imi_request_fail(request, IMAGINE_ENOTFOUND, "Task not found");
+        return;
+    }
+    question->request = imagine_request_retain(request);
+    memcpy(question->id, id, 33);
+    memcpy(key, KEY_PREFIX, sizeof(KEY_PREFIX));
+    strncat(key, id, 33);
+    if (im->io->timer_start(im->io->context, STORE_WAIT_MS, give_up, question, &question->timer) !=
+            0 ||
+        imi_sync_get(im, key, on_record, question) != 0) {
+        if (question->timer != NULL)
+            im->io->timer_cancel(im->io->context, question->timer);
+        imi_mem_free(&im->mem, question);
+        imi_request_fail(request, IMAGINE_ENOTFOUND, "Task not found");
+        imagine_request_release(request);
+    }
+}
+
+/* ---- what the store brings ---------------------------------------------------------------------
+ */
+
+static char *read_text(imagine_t *im, imi_arena_t *arena, imi_slice_t json, const char *name) {
+    const char *text = imi_json_text(arena, imi_json_get(json, name), NULL);
+    return text == NULL ? NULL : imi_mem_strdup(&im->mem, text);
+}
+
+static int64_t read_number(imi_slice_t json, const char *name) {
+    int64_t number;
+    return imi_json_whole_number(imi_json_get(json, name), &number) ? number : 0;
+}
+
+static imi_task_t *read_task(imagine_t *im, const char *id, imi_slice_t json) {
+    imi_task_t *task = imi_mem_zalloc(&im->mem, sizeof(*task));
+    imi_slice_t state = imi_json_plain_text(imi_json_get(json, "state"));
+    imi_arena_t arena;
+    if (task == NULL)
+        return NULL;
+    imi_arena_init(&arena, &im->mem, 0);
+    imi_list_init(&task->link);
+    task->id = imi_mem_strdup(&im->mem, id);
+    task->provider = read_text(im, &arena, json, "provider");
+    task->model = read_text(im, &arena, json, "model");
+    task->upstream_id = read_text(im, &arena, json, "upstreamId");
+    task->fingerprint = read_text(im, &arena, json, "token");
+    task->outcome = read_text(im, &arena, json, "outcome");
+    task->predict_s = (uint32_t)read_number(json, "predict");
+    task->created_unix_ms = read_number(json, "created");
+    task->ended_unix_ms = read_number(json, "ended");
+    task->state = imi_slice_equals(state, "success")  ? IMI_TASK_SUCCESS
+                  : imi_slice_equals(state, "failed") ? IMI_TASK_FAILED
+                                                      : IMI_TASK_PROCESSING;
+    imi_arena_reset(&arena);
+    if (task->id != NULL && task->provider != NULL && task->model != NULL &&
+        task->upstream_id != NULL)
+        return task;
+    free_task(im, task);
+    return NULL;
+}
+
+void imi_task_load(imagine_t *im, const char *key, const void *value, size_t value_size) {
+    imi_slice_t json = {value, value_size};
+    const char *id = imi_text_starts_with(key, KEY_PREFIX) ? key + sizeof(KEY_PREFIX) - 1 : key;
+    imagine_request_t *reader;
+    imi_task_t *task;
+    if (!is_id(id) || imi_map_get(&im->tasks, id, strlen(id)) != NULL ||
+        !imi_json_valid(json, 4, NULL))
+        return;
+    task = read_task(im, id, json);
+    if (task == NULL || !add_task(im, task))
+        return;
+    if (task->state != IMI_TASK_PROCESSING) {
+        imi_list_append(&im->ended_tasks, &task->link);
+        return;
+    }
+    im->counters.tasks++;
+    imi_log(im, IMAGINE_LOG_INFO, "task.resumed id=%s provider=%s", task->id, task->provider);
+    reader = imi_request_new(im, IMI_VIDEO);
+    if (reader == NULL || imi_request_resume(reader, task) != 0)
+        imi_task_ended(im, task, false, "the task could not be resumed");
+    imagine_request_release(reader);
+}

@@ -1,0 +1,47 @@
+/* task.h: long work that outlives its request: a video, mostly. Its record is in memory and in the
+ * store; one reader per task, a request without a caller; the outcome is kept for 24 hours. */
+#ifndef IMI_CORE_TASK_H
+#define IMI_CORE_TASK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/client.h"
+#include "wire/list.h"
+
+#define IMI_TASK_KEPT_MS (24 * 60 * 60 * 1000)
+#define IMI_TASK_TIME_MAX_MS (2 * 60 * 60 * 1000) /* a provider that needs longer has lost it */
+
+typedef enum imi_task_state {
+    IMI_TASK_PROCESSING,
+    IMI_TASK_SUCCESS,
+    IMI_TASK_FAILED
+} imi_task_state_t;
+
+typedef struct imi_task {
+    char *id; /* ours: says nothing of the provider's */
+    char *provider;
+    char *model;       /* as asked */
+    char *upstream_id; /* the provider's */
+    char *fingerprint; /* of the token that made it; NULL: none */
+    imi_task_state_t state;
+    char *outcome; /* address, or reason of the failure */
+    uint32_t predict_s;
+    int64_t created_unix_ms;
+    int64_t ended_unix_ms;
+    imagine_request_t *reader; /* borrowed: the reader lets go when it ends */
+    imi_list_t link;           /* in ended_tasks once it has ended */
+} imi_task_t;
+
+/* A new one for a request whose provider took the work on. NULL: no memory. */
+imi_task_t *imi_task_new(imagine_request_t *request, const char *upstream_id, uint32_t predict_s);
+void imi_task_ended(imagine_t *im, imi_task_t *task, bool has_succeeded, const char *outcome);
+
+/* Answers a task-status request, from memory or the store. */
+void imi_task_answer(imagine_request_t *request, const char *id);
+
+/* A record that the store brought: goes on reading if it is not over. */
+void imi_task_load(imagine_t *im, const char *key, const void *value, size_t value_size);
+void imi_tasks_reset(imagine_t *im);
+
+#endif
