@@ -1,35 +1,251 @@
 # libimagine: `make run` tries it, `make check` proves it, `make help` lists the rest.
-# Honours CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR. Everything generated goes to $(BUILD).
+# Honours BUILD, CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR. Everything generated goes to $(BUILD).
 
 VERSION := $(shell sed -n 's/^.define IMAGINE_VERSION "\(.*\)"/\1/p' include/imagine.h)
 SOVERSION := 0
 PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
 DESTDIR ?=
 BUILD ?= build
 CC ?= cc
 CFLAGS ?= -O2 -g
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+FUZZ_SECONDS ?= 5
 
-PACKAGES := libuv1-dev libcurl4-openssl-dev libcjson-dev libhiredis-dev libssl-dev \
-	libsqlite3-dev libmicrohttpd-dev libspng-dev
-BUILD_PACKAGES := gcc make pkg-config
-TEST_PACKAGES := check clang clang-format libclang-rt-14-dev curl openssl nodejs redis-server
+# What `deps` installs: a Debian package, and the command or pkg-config module that makes it
+# superfluous (nothing behind the = leaves the question to dpkg).
+PACKAGES := gcc=gcc make=make pkg-config=pkg-config libuv1-dev=libuv libcurl4-openssl-dev=libcurl \
+	libcjson-dev=libcjson libhiredis-dev=hiredis libssl-dev=libcrypto libsqlite3-dev=sqlite3 \
+	libmicrohttpd-dev=libmicrohttpd libspng-dev=spng
+TEST_PACKAGES := check=check clang=clang clang-format=clang-format libclang-rt-14-dev= curl=curl \
+	g++=g++ openssl=openssl nodejs=node redis-server=redis-server
 
-REQUIRES := libcurl libuv libcjson libcrypto sqlite3
-DEPS_CFLAGS := $(shell pkg-config --cflags $(REQUIRES) 2>/dev/null)
-DEPS_LIBS := $(shell pkg-config --libs $(REQUIRES) 2>/dev/null) -lspng -lpthread -lm
+# The library needs REQUIRES; the server needs libmicrohttpd and libuv beside the library.
+REQUIRES := libcurl libuv libcjson hiredis libcrypto sqlite3 spng
+DEPS_CFLAGS := $(shell pkg-config --cflags $(REQUIRES) libmicrohttpd 2>/dev/null)
+DEPS_LIBS := $(shell pkg-config --libs $(REQUIRES) 2>/dev/null) -lpthread -lm
+SERVER_LIBS := $(shell pkg-config --libs libmicrohttpd libuv 2>/dev/null)
+CHECK_LIBS := $(shell pkg-config --libs check 2>/dev/null)
 
-# What is always needed to compile us, whatever CFLAGS the caller brings.
+# What is always needed to compile us, whatever CFLAGS the caller brings. `make check` adds
+# WERROR=-Werror; a stranger's newer compiler may warn without stopping the build.
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
-ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARNINGS) $(CFLAGS) \
-	-Iinclude -Ilib -I$(BUILD) $(DEPS_CFLAGS) -MMD -MP
+ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARNINGS) $(CPPFLAGS) $(CFLAGS) \
+	$(DEPS_CFLAGS)
+LIB_INCLUDES := -Iinclude -Ilib
+TEST_INCLUDES := -Iinclude -Ilib -Itest -I.
 
 SOURCES := $(sort $(wildcard lib/*/*.c))
-OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/catalogue_data.o
+OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) \
+	$(patsubst lib/providers/catalogue.json,$(BUILD)/catalogue_data.o,$(wildcard lib/providers/catalogue.json))
 HEADERS := $(sort $(wildcard include/*.h include/imagine/*.h))
+SERVER_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard server/*.c)))
+SUPPORT_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard test/support/*.c) \
+	$(filter-out test/sim/test_%,$(wildcard test/sim/*.c))))
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard test/unit/*/test_*.c test/sim/test_*.c)))
-FUZZERS := $(patsubst test/fuzz/fuzz_%.c,$(BUILD)/fuzz/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
+FUZZERS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
 EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard examples/*.c)))
+BENCH := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard test/bench/*.c)))
+FORMATTED := $(sort $(shell find include lib server examples test -name '*.[ch]' 2>/dev/null))
 
 STATIC := $(BUILD)/libimagine.a
 SHARED := $(BUILD)/libimagine.so.$(VERSION)
 SONAME := libimagine.so.$(SOVERSION)
+SERVER := $(if $(SERVER_OBJECTS),$(BUILD)/imagine-server)
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all run check install uninstall format lint bench asan ubsan tsan fuzz deps deps-test clean \
+	help unit-tests fuzzers FORCE
+
+all: $(STATIC) $(BUILD)/libimagine.so $(BUILD)/libimagine.pc $(SERVER) $(EXAMPLES) $(BUILD)/web
+
+help:
+	@echo 'make               the library, the server and the examples, in $(BUILD)/'
+	@echo 'make run           install what is missing, build, start the server (ARGS="--port 3001")'
+	@echo 'make check         install what is missing, build, run every test; the last line counts them'
+	@echo 'make install       to PREFIX ($(PREFIX)), below DESTDIR; make uninstall removes it again'
+	@echo 'make bench         measure the server against nginx: a table, and $(BUILD)/bench.json'
+	@echo 'make asan          unit tests with AddressSanitizer, LeakSanitizer and UBSan (also: ubsan)'
+	@echo 'make tsan          unit tests with ThreadSanitizer'
+	@echo 'make fuzz          every fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS), from the kept corpus'
+	@echo 'make format, lint  apply .clang-format; complain about style'
+	@echo 'make deps          install what is needed to build (Debian, apt); deps-test: and to test'
+	@echo 'make clean         remove $(BUILD)/'
+
+# ---- compiling ------------------------------------------------------------------------------------
+
+# Other flags or another compiler than last time: compile everything again.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(ALL_CFLAGS) $(LDFLAGS)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS) $(LDFLAGS)' >$@
+
+COMPILE = @mkdir -p $(@D); echo '  CC   $@'; $(CC) $(ALL_CFLAGS) $(WERROR) -MMD -MP
+
+$(BUILD)/lib/%.o: lib/%.c $(BUILD)/flags
+	$(COMPILE) $(LIB_INCLUDES) -c -o $@ $<
+# The server and the examples see what `make install` installs, and nothing else.
+$(BUILD)/server/%.o: server/%.c $(BUILD)/flags
+	$(COMPILE) -Iinclude -c -o $@ $<
+$(BUILD)/examples/%.o: examples/%.c $(BUILD)/flags
+	$(COMPILE) -Iinclude -c -o $@ $<
+$(BUILD)/test/%.o: test/%.c $(BUILD)/flags
+	$(COMPILE) $(TEST_INCLUDES) -c -o $@ $<
+
+# The catalogue as a C array, so that the library needs no file at run time.
+$(BUILD)/catalogue_data.c: lib/providers/catalogue.json Makefile
+	@mkdir -p $(@D)
+	@{ echo '/* Made from $< by the Makefile. */'; \
+	   echo '#include "core/catalogue_data.h"'; \
+	   echo 'const unsigned char imi_catalogue_data[] = {'; \
+	   od -An -v -tu1 $< | sed 's/  *\([0-9][0-9]*\)/\1,/g'; \
+	   echo '0};'; \
+	   echo 'const size_t imi_catalogue_data_size = sizeof(imi_catalogue_data) - 1;'; } >$@
+$(BUILD)/catalogue_data.o: $(BUILD)/catalogue_data.c $(BUILD)/flags
+	$(COMPILE) $(LIB_INCLUDES) -c -o $@ $<
+
+$(STATIC): $(OBJECTS)
+	@echo '  AR   $@'; rm -f $@; $(AR) rcs $@ $^
+$(SHARED): $(OBJECTS)
+	@echo '  LD   $@'; $(CC) -shared $(CFLAGS) -Wl,-soname,$(SONAME) $(NO_UNDEFINED) $(LDFLAGS) -o $@ \
+		$^ -Wl,--as-needed $(DEPS_LIBS)
+$(BUILD)/$(SONAME): $(SHARED)
+	@ln -sfn $(<F) $@
+$(BUILD)/libimagine.so: $(BUILD)/$(SONAME)
+	@ln -sfn $(<F) $@
+# A sanitizer's runtime is in the program, not in the library.
+NO_UNDEFINED = $(if $(findstring -fsanitize,$(CFLAGS)),,-Wl,--no-undefined)
+
+LINK = @mkdir -p $(@D); echo '  LD   $@'; $(CC) $(CFLAGS) $(LDFLAGS) -o $@
+
+$(BUILD)/imagine-server: $(SERVER_OBJECTS) $(BUILD)/libimagine.so
+	$(LINK) $(SERVER_OBJECTS) -L$(BUILD) -limagine $(SERVER_LIBS) -Wl,-rpath,'$$ORIGIN'
+$(BUILD)/install/imagine-server: $(SERVER_OBJECTS) $(BUILD)/libimagine.so
+	$(LINK) $(SERVER_OBJECTS) -L$(BUILD) -limagine $(SERVER_LIBS) -Wl,-rpath,'$$ORIGIN/../lib'
+$(BUILD)/examples/%: $(BUILD)/examples/%.o $(BUILD)/libimagine.so
+	$(LINK) $< -L$(BUILD) -limagine -Wl,--as-needed $(SERVER_LIBS) -lpthread -lm -Wl,-rpath,'$$ORIGIN/..'
+$(BUILD)/test/support.a: $(SUPPORT_OBJECTS)
+	@rm -f $@; $(AR) rcs $@ $^
+$(BUILD)/test/unit/%: $(BUILD)/test/unit/%.o $(BUILD)/test/support.a $(STATIC)
+	$(LINK) $^ $(CHECK_LIBS) $(DEPS_LIBS)
+$(BUILD)/test/sim/%: $(BUILD)/test/sim/%.o $(BUILD)/test/support.a $(STATIC)
+	$(LINK) $^ $(CHECK_LIBS) $(DEPS_LIBS)
+$(BUILD)/test/fuzz/%: $(BUILD)/test/fuzz/%.o $(BUILD)/test/support.a $(STATIC)
+	$(LINK) $^ -fsanitize=fuzzer $(DEPS_LIBS)
+$(BUILD)/test/bench/%: $(BUILD)/test/bench/%.o
+	$(LINK) $< -Wl,--as-needed $(SERVER_LIBS) -lpthread -lm
+
+$(BUILD)/libimagine.pc: pkgconfig/libimagine.pc.in include/imagine.h Makefile
+	@mkdir -p $(@D)
+	@sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@VERSION@|$(VERSION)|g' \
+		-e 's|@REQUIRES@|$(REQUIRES)|g' $< >$@
+# The server looks for its page beside itself; the build tree shows it the sources.
+$(BUILD)/web:
+	@mkdir -p $(@D); ln -sfn $(CURDIR)/server/web $@
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# ---- trying ---------------------------------------------------------------------------------------
+
+run: deps
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@$(BUILD)/imagine-server $(ARGS)
+
+install: all $(BUILD)/install/imagine-server
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)/pkgconfig \
+		$(DESTDIR)$(PREFIX)/include/imagine $(DESTDIR)$(PREFIX)/share/imagine/web
+	install -m 755 $(BUILD)/install/imagine-server $(DESTDIR)$(PREFIX)/bin/imagine-server
+	install -m 644 $(STATIC) $(SHARED) $(DESTDIR)$(LIBDIR)/
+	ln -sfn $(notdir $(SHARED)) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sfn $(SONAME) $(DESTDIR)$(LIBDIR)/libimagine.so
+	install -m 644 $(BUILD)/libimagine.pc $(DESTDIR)$(LIBDIR)/pkgconfig/libimagine.pc
+	install -m 644 include/imagine.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 include/imagine/*.h $(DESTDIR)$(PREFIX)/include/imagine/
+	install -m 644 $(wildcard server/web/*) $(DESTDIR)$(PREFIX)/share/imagine/web/
+	if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/imagine-server $(DESTDIR)$(PREFIX)/include/imagine.h \
+		$(DESTDIR)$(LIBDIR)/libimagine.a $(DESTDIR)$(LIBDIR)/libimagine.so* \
+		$(DESTDIR)$(LIBDIR)/pkgconfig/libimagine.pc
+	rm -rf $(DESTDIR)$(PREFIX)/include/imagine $(DESTDIR)$(PREFIX)/share/imagine
+
+# Installs what is missing, and leaves apt alone when nothing is.
+define INSTALL_MISSING
+missing=; \
+for entry in $(1); do \
+	package=$${entry%%=*}; probe=$${entry#*=}; \
+	[ -n "$$probe" ] && { command -v $$probe || pkg-config --exists $$probe; } >/dev/null 2>&1 || \
+		dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || \
+		missing="$$missing $$package"; \
+done; \
+[ -n "$$missing" ] || exit 0; \
+echo "Installing:$$missing"; \
+command -v apt-get >/dev/null || { echo 'There is no apt-get here: install them by hand.'; exit 1; }; \
+sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+$$sudo apt-get update -qq && \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing
+endef
+
+deps:
+	@$(call INSTALL_MISSING,$(PACKAGES))
+deps-test:
+	@$(call INSTALL_MISSING,$(PACKAGES) $(TEST_PACKAGES))
+
+clean:
+	rm -rf $(BUILD)
+
+# ---- testing --------------------------------------------------------------------------------------
+
+# Beside the release build, the unit tests run with each sanitizer in a build directory of its own.
+# ThreadSanitizer runs those that start threads; the rest of the library has a single one.
+ASAN_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+UBSAN_FLAGS := -O1 -g -fsanitize=undefined -fno-sanitize-recover=all
+TSAN_FLAGS := -O1 -g -fsanitize=thread
+FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+UNIT_NAMES := $(UNIT_TESTS:$(BUILD)/%=%)
+TSAN_NAMES := $(filter test/unit/uv/% test/unit/core/%,$(UNIT_NAMES))
+FUZZ_NAMES := $(FUZZERS:$(BUILD)/%=%)
+SUBMAKE := env -u MAKEFLAGS -u MAKELEVEL $(MAKE) --no-print-directory -j$(JOBS)
+ASAN_MAKE := $(SUBMAKE) BUILD=$(BUILD)/asan CC=clang CFLAGS='$(ASAN_FLAGS)'
+UBSAN_MAKE := $(SUBMAKE) BUILD=$(BUILD)/ubsan CC=clang CFLAGS='$(UBSAN_FLAGS)'
+TSAN_MAKE := $(SUBMAKE) BUILD=$(BUILD)/tsan CC=clang CFLAGS='$(TSAN_FLAGS)'
+FUZZ_MAKE := $(SUBMAKE) BUILD=$(BUILD)/fuzz CC=clang CFLAGS='$(FUZZ_FLAGS)'
+# New inputs go to a scratch corpus; the kept one in test/fuzz/corpus/<name>/ is only read.
+FUZZ_RUNS = $(foreach name,$(FUZZ_NAMES),"test/fuzz/run.sh $(BUILD)/fuzz/$(name) $(FUZZ_SECONDS)")
+
+unit-tests: $(UNIT_TESTS)
+fuzzers: $(FUZZERS)
+
+# One program after the other in the order written, and one sum at the very end: test/run.sh.
+check: deps-test
+	@LOGS=$(BUILD)/logs test/run.sh \
+		-t 900 "$(SUBMAKE) WERROR=-Werror all unit-tests" \
+		-j $(JOBS) -t 180 $(UNIT_TESTS) \
+		-j 1 -t 300 $(wildcard test/taste.sh) "$(SUBMAKE) lint" \
+		-t 600 $(foreach file,$(sort $(wildcard test/e2e/*.mjs)),"node --test $(file)") \
+		-t 900 "$(ASAN_MAKE) unit-tests" -j $(JOBS) -t 300 $(addprefix $(BUILD)/asan/,$(UNIT_NAMES)) \
+		-j 1 -t 900 "$(TSAN_MAKE) unit-tests" -j $(JOBS) -t 300 $(addprefix $(BUILD)/tsan/,$(TSAN_NAMES)) \
+		-j 1 -t 900 "$(FUZZ_MAKE) fuzzers" -j $(JOBS) -t 120 $(FUZZ_RUNS)
+
+asan ubsan: export UBSAN_OPTIONS ?= print_stacktrace=1
+asan:
+	@LOGS=$(BUILD)/logs test/run.sh -t 900 "$(ASAN_MAKE) unit-tests" \
+		-j $(JOBS) -t 300 $(addprefix $(BUILD)/asan/,$(UNIT_NAMES))
+ubsan:
+	@LOGS=$(BUILD)/logs test/run.sh -t 900 "$(UBSAN_MAKE) unit-tests" \
+		-j $(JOBS) -t 300 $(addprefix $(BUILD)/ubsan/,$(UNIT_NAMES))
+tsan:
+	@LOGS=$(BUILD)/logs test/run.sh -t 900 "$(TSAN_MAKE) unit-tests" \
+		-j $(JOBS) -t 300 $(addprefix $(BUILD)/tsan/,$(UNIT_NAMES))
+fuzz:
+	@LOGS=$(BUILD)/logs test/run.sh -t 900 "$(FUZZ_MAKE) fuzzers" \
+		-j $(JOBS) -t $$(($(FUZZ_SECONDS) + 120)) $(FUZZ_RUNS)
+
+bench: all $(BENCH)
+	@node test/bench/run.mjs $(BUILD)
+
+format:
+	clang-format -i $(FORMATTED)
+lint:
+	@clang-format --dry-run -Werror $(FORMATTED)
