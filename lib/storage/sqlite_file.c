@@ -146,6 +146,8 @@ static int make_file(const char *path, char *reason) {
                     system_error);
     if (!S_ISREG(status.st_mode)) /* a pipe would block the worker for ever */
         return fail(reason, "not a regular file");
+    if (status.st_size == 1) /* SQLite takes this for an empty file, and would write to it */
+        return fail(reason, "not a database");
     return 0;
 }
 
