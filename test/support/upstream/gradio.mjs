@@ -1,0 +1,159 @@
+// gradio.mjs: Hugging Face Spaces under /space/<name>, and Pollinations under /pollinations. A Space
+// takes exactly the arguments that its function has, files only by a path that it gave out itself
+// (or an http address), and tells an event's outcome once. Errors: {"detail"}.
+import { createHash, randomBytes } from "node:crypto";
+import { jsonBody, oneOf, Refusal, sniff, within } from "./check.mjs";
+import { chat } from "./chat.mjs";
+import { formOf } from "./multipart.mjs";
+import { resultAddress } from "./pictures.mjs";
+
+const refuse = (status, detail) => new Refusal(status, { detail });
+
+// ---- what a function takes: each argument's check says what is wrong, or nothing ---------------
+
+const prompt = (v) => (typeof v === "string" && v !== "" ? null : "is no text");
+const text = (v) => (typeof v === "string" ? null : "is no text");
+const bool = (v) => (typeof v === "boolean" ? null : "is no boolean");
+const whole = (low, high) => (v) => (Number.isInteger(v) ? within(low, high)(v) : "is no whole number");
+const number = (low, high) => (v) => (typeof v === "number" ? within(low, high)(v) : "is no number");
+const side = whole(64, 4096);
+const seed = whole(0, 2147483647);
+const exactly = (wanted) => (v) => (v === wanted ? null : `is not ${JSON.stringify(wanted)}`);
+const ratio = (v) => oneOf("1:1", "16:9", "4:3", "3:2", "9:16", "3:4", "2:3")(v);
+
+function file(v, space) {
+  if (v === null || typeof v !== "object" || v.meta?._type !== "gradio.FileData") return "is no gradio.FileData";
+  if (typeof v.path !== "string") return "is a file without a path";
+  if (/^https?:\/\//.test(v.path)) return null;
+  return space.uploads.has(v.path) ? null : `names '${v.path}', which was never uploaded here`;
+}
+
+function gallery(v, space) {
+  if (!Array.isArray(v) || v.length === 0) return "is no gallery";
+  return v.map((item) => (Object.keys(item ?? {}).join() === "image" ? file(item.image, space) : "holds something else than {image}")).find((w) => w) ?? null;
+}
+
+// ---- what it gives back: the different shapes that Spaces have ---------------------------------
+
+const asFile = (url) => [fileOf(url), 42];
+const asImage = (url) => [{ image: fileOf(url) }];
+const asGallery = (url) => [[{ image: fileOf(url), caption: null }], 42];
+const asAddress = (url) => [url, 42];
+const asVideo = (url) => [{ video: fileOf(url), subtitles: null }, 42];
+
+function fileOf(url) {
+  const path = `/tmp/gradio/result/${url.split("/").at(-1)}`;
+  return { path, url, size: null, orig_name: "image.png", mime_type: null, is_stream: false, meta: { _type: "gradio.FileData" } };
+}
+
+const functions = {
+  "mrfakename-z-image-turbo": { generate_image: [[prompt, side, side, whole(1, 20), seed, bool], asFile] },
+  "mrfakename-z-image": { generate_image: [[prompt, text, side, side, whole(1, 100), number(1, 20), seed, bool], asGallery] },
+  "mcp-tools-qwen-image-fast": { generate_image: [[prompt, seed, bool, ratio, number(1, 10), whole(1, 20)], asFile] },
+  "aidc-ai-ovis-image-7b": { generate: [[prompt, side, side, seed, whole(1, 50), number(1, 10)], asAddress] },
+  "black-forest-labs-flux-1-schnell": { infer: [[prompt, seed, bool, side, side, whole(1, 10)], asImage] },
+  "linoyts-qwen-image-edit-2511-fast": { infer: [[gallery, prompt, seed, bool, number(0, 10), whole(1, 20), side, side, bool], asGallery] },
+  "fradeck619-wan2-2-fp8da-aoti-faster": {
+    generate_video: [[file, prompt, whole(1, 20), text, number(0.5, 10), number(0, 10), number(0, 10), seed, bool], asVideo],
+  },
+  "tuan2308-upscaler": { realesrgan: [[file, exactly("RealESRGAN_x4plus"), exactly(0.5), exactly(false), exactly(4)], asFile] },
+};
+
+/** Names of the Spaces, for the catalogue that points here. */
+export const spaceNames = Object.keys(functions);
+
+/** How Hugging Face says no to a token; shape "event" comes later, in the event. */
+export const huggingface = {
+  exhausted(shape) {
+    if (shape === "event") return null;
+    if (shape === "402") return refuse(402, "Payment Required");
+    return refuse(429, "You have exceeded your GPU quota. Try again in 1:02:03");
+  },
+  rate: () => refuse(429, "too many requests"),
+  invalid: () => new Refusal(401, { error: "Invalid credentials in Authorization header" }),
+  plan: () => refuse(403, "this Space is private"),
+};
+
+export function handleGradio(request, world) {
+  if (request.path === "/pollinations/openai" && request.method === "POST") {
+    if (request.headers.authorization !== undefined) throw new Refusal(400, { error: "no Authorization is wanted here" });
+    return chat(request, (status, message) => new Refusal(status, { error: message }), ["openai", "openai-fast"]);
+  }
+  const match = /^\/space\/([^/]+)\/(.*)$/.exec(request.path);
+  if (!match) return null;
+  const [, name, rest] = match;
+  if (!(name in functions)) throw new Refusal(404, "<!doctype html><title>404</title><p>There is no such Space.");
+  if (world.control.sleeping.includes(name))
+    return { status: 200, headers: { "content-type": "text/html" }, body: "<!doctype html><html><body><h1>This Space is sleeping</h1><p>due to inactivity.</p></body></html>" };
+  world.judgeToken(request, huggingface);
+  const space = world.space(name);
+  const call = /^gradio_api\/call\/([^/]+)(?:\/([^/]+))?$/.exec(rest);
+  const download = /^gradio_api\/file=(.+)$/.exec(rest);
+  if (request.method === "POST" && rest === "gradio_api/upload") return upload(request, space);
+  if (request.method === "GET" && download) return fetchFile(space, decodeURIComponent(download[1]));
+  if (request.method === "POST" && call && !call[2]) return begin(request, world, space, name, call[1]);
+  if (request.method === "GET" && call?.[2]) return outcome(request, world, space, call[1], call[2]);
+  throw refuse(404, "Not Found");
+}
+
+function upload(request, space) {
+  let form;
+  try {
+    form = formOf(request);
+  } catch (error) {
+    throw refuse(422, error.message);
+  }
+  if (Object.keys(form.fields).length > 0) throw refuse(422, "a field that is no file");
+  if (form.files.length === 0 || form.files.some((f) => f.name !== "files")) throw refuse(422, "missing field 'files'");
+  const paths = form.files.map((f) => {
+    if (sniff(f.data) === null) throw refuse(422, `'${f.filename}' is no picture`);
+    const path = `/tmp/gradio/${createHash("sha256").update(f.data).digest("hex")}/${f.filename.replace(/[^\w.-]/g, "")}`;
+    space.uploads.set(path, f.data);
+    return path;
+  });
+  return { status: 200, body: paths };
+}
+
+function fetchFile(space, path) {
+  const data = space.uploads.get(path);
+  if (!data) throw refuse(403, `File not allowed: ${path}.`);
+  return { status: 200, headers: { "content-type": sniff(data) }, body: data };
+}
+
+function begin(request, world, space, name, fn) {
+  const signature = functions[name][fn];
+  if (!signature) throw refuse(404, "Not Found");
+  const body = jsonBody(request, (status, detail) => refuse(status === 415 ? 422 : status, detail));
+  if (Object.keys(body).join() !== "data" || !Array.isArray(body.data)) throw refuse(422, "the body is not {data: […]}");
+  if (body.data.length !== signature[0].length) throw refuse(422, `${fn} takes ${signature[0].length} arguments, not ${body.data.length}`);
+  signature[0].forEach((check, i) => {
+    const wrong = check(body.data[i], space);
+    if (wrong) throw refuse(422, `argument ${i} ${wrong}`);
+  });
+  const id = randomBytes(16).toString("hex");
+  space.events.set(id, { fn, shape: signature[1], isVideo: fn.includes("video"), spent: world.isSpent(request.token, "event") });
+  return { status: 200, body: { event_id: id } };
+}
+
+function outcome(request, world, space, fn, id) {
+  const event = space.events.get(id);
+  if (!event || event.fn !== fn) throw refuse(404, "Event not found");
+  space.events.delete(id); /* it can be read once */
+  const last = world.control.eventError !== undefined
+    ? ["error", world.control.eventError]
+    : event.spent
+      ? ["error", "You have exceeded your free GPU quota (60s requested vs. 0s left). Try again in 1:02:03"]
+      : ["complete", placed(world, event)];
+  return {
+    status: 200,
+    isGradio: true,
+    events: [["heartbeat", null], ["generating", null], ...Array(world.control.heartbeats).fill(["heartbeat", null]), last],
+  };
+}
+
+function placed(world, event) {
+  const url = resultAddress(world, event.isVideo ? "video.mp4" : "picture.png");
+  const data = event.shape(url);
+  if (world.control.result !== "relative") return data;
+  return JSON.parse(JSON.stringify(data, (key, value) => (key === "url" ? null : value)));
+}
