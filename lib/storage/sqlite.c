@@ -149,18 +149,23 @@ int imi_sqlite_open(const imi_mem_t *mem, const char *url,
     char directory[IMI_SQLITE_PATH_SIZE_MAX + 1] = "";
     if (fault == NULL && path[0] != '/' && getcwd(directory, sizeof(directory)) == NULL)
         fault = "sqlite: the working directory cannot be told; give the whole path";
-    size_t size = strlen(directory) + 1 + strnlen(path, IMI_SQLITE_PATH_SIZE_MAX);
-    if (fault == NULL && size > IMI_SQLITE_PATH_SIZE_MAX)
+    size_t directory_size = strlen(directory);
+    size_t path_size = strnlen(path, IMI_SQLITE_PATH_SIZE_MAX);
+    if (fault == NULL && directory_size + 1 + path_size > IMI_SQLITE_PATH_SIZE_MAX)
         fault = "sqlite: the path is too long";
     if (fault != NULL) {
         *out_reason = fault;
         return IMAGINE_EINVAL;
     }
 
-    sqlite_t *sqlite = imi_mem_zalloc(mem, sizeof(*sqlite) + size + 1);
+    sqlite_t *sqlite = imi_mem_zalloc(mem, sizeof(*sqlite) + directory_size + 1 + path_size + 1);
     if (sqlite == NULL)
         return IMAGINE_ENOMEM;
-    (void)snprintf(sqlite->path, size + 1, "%s%s%s", directory, path[0] == '/' ? "" : "/", path);
+    if (path[0] != '/') {
+        memcpy(sqlite->path, directory, directory_size);
+        sqlite->path[directory_size++] = '/';
+    }
+    memcpy(sqlite->path + directory_size, path, path_size);
     imi_storage_queue_init(&sqlite->queue, mem, wake);
     imi_list_init(&sqlite->batch);
     sqlite->job.data = sqlite;

@@ -388,6 +388,22 @@ static void make_other_wal_database(void) {
     run_sql("PRAGMA journal_mode = WAL; CREATE TABLE recipe (name TEXT)");
 }
 
+/* As a crash leaves it: tidying up is its owner's affair. */
+static void make_other_with_wal(void) {
+    pid_t child = fork_child();
+    if (child == 0) {
+        sqlite3 *db = NULL;
+        ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+        ck_assert_int_eq(sqlite3_exec(db,
+                                      "PRAGMA journal_mode = WAL; CREATE TABLE recipe (name TEXT);"
+                                      "INSERT INTO recipe VALUES ('soup')",
+                                      NULL, NULL, NULL),
+                         SQLITE_OK);
+        _exit(0);
+    }
+    expect_exit(child);
+}
+
 static void make_other_application(void) {
     run_sql("PRAGMA application_id = 7; PRAGMA user_version = 1");
 }
@@ -448,6 +464,7 @@ static const struct {
     {"zeros", make_zeros, "not a database"},
     {"other database", make_other_database, "a database of another program"},
     {"other database in WAL mode", make_other_wal_database, "a database of another program"},
+    {"other database with a WAL", make_other_with_wal, "a database of another program"},
     {"other application", make_other_application, "a database of another program"},
     {"other version", make_other_version, "a database of another program"},
     {"newer schema", make_newer, "made by a newer version"},
@@ -547,10 +564,15 @@ static void expect_refused(const char *reason) {
 
 START_TEST(what_may_not_be_written_is_told) {
     make_directory();
-    make_ours();
+    pid_t child = fork_child();
+    if (child == 0) { /* the thread pool must not start before the fork below */
+        make_ours();
+        _exit(0);
+    }
+    expect_exit(child);
     ck_assert_int_eq(chmod(path, 0444), 0);
     ck_assert_int_eq(chmod(directory, 0755), 0);
-    pid_t child = fork_child();
+    child = fork_child();
     if (child == 0) {
         if (geteuid() == 0) { /* root may write everywhere */
             ck_assert_int_eq(setgid(NOBODY), 0);
@@ -686,7 +708,7 @@ START_TEST(a_read_beside_a_failed_write_sees_nothing_of_it) {
     /* A trigger stands for whatever makes the second write of a transaction fail. */
     ck_assert_int_eq(sqlite3_exec(other,
                                   "CREATE TRIGGER no BEFORE INSERT ON entry WHEN new.key = 'bad'"
-                                  " BEGIN SELECT RAISE(ROLLBACK, 'no'); END",
+                                  " BEGIN SELECT RAISE(ABORT, 'no'); END",
                                   NULL, NULL, NULL),
                      SQLITE_OK);
     ck_assert_int_eq(sqlite3_close(other), SQLITE_OK);
