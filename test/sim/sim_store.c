@@ -1,0 +1,285 @@
+/* sim_store.c: a storage driver in simulated time: with a delay, away (refuses at once), or silent
+ * (takes everything and never answers until it is closed). */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "imagine/storage.h"
+#include "sim_private.h"
+
+#define ENTRIES_MAX 256
+
+struct sim_store {
+    struct {
+        char key[IMAGINE_STORAGE_KEY_SIZE_MAX + 1];
+        char *value;
+        size_t value_size;
+        int64_t expires_unix_ms; /* 0: never */
+    } entries[ENTRIES_MAX];
+    size_t count;
+    sim_store_mode_t mode;
+    uint64_t delay_ms;
+};
+
+/* One open connection to the store: what a client owns. */
+typedef struct link {
+    sim_t *sim;
+    sim_store_t *store;
+    struct operation *operations; /* under way */
+} link_t;
+
+typedef enum kind { GET, SET, REMOVE, LIST } kind_t;
+
+typedef struct operation {
+    struct operation *next;
+    link_t *link;
+    sim_event_t *event; /* NULL: the store is silent */
+    kind_t kind;
+    char key[IMAGINE_STORAGE_KEY_SIZE_MAX + 1];
+    char *value;
+    size_t value_size;
+    uint64_t ttl_ms;
+    imagine_storage_done_cb on_done;
+    imagine_storage_get_cb on_get;
+    imagine_storage_list_cb on_list;
+    void *user;
+} operation_t;
+
+static size_t find(sim_store_t *store, const char *key, int64_t unix_ms) {
+    for (size_t i = 0; i < store->count; i++)
+        if (strcmp(store->entries[i].key, key) == 0 &&
+            (store->entries[i].expires_unix_ms == 0 || store->entries[i].expires_unix_ms > unix_ms))
+            return i;
+    return SIZE_MAX;
+}
+
+static void erase(sim_store_t *store, const char *key) {
+    for (size_t i = 0; i < store->count; i++)
+        if (strcmp(store->entries[i].key, key) == 0) {
+            free(store->entries[i].value);
+            store->entries[i] = store->entries[--store->count];
+            return;
+        }
+}
+
+static void put(sim_store_t *store, operation_t *operation) {
+    size_t index;
+    erase(store, operation->key);
+    ck_assert_uint_lt(store->count, ENTRIES_MAX);
+    index = store->count++;
+    strcpy(store->entries[index].key, operation->key);
+    store->entries[index].value = operation->value;
+    store->entries[index].value_size = operation->value_size;
+    store->entries[index].expires_unix_ms =
+        operation->ttl_ms == 0 ? 0 : operation->link->sim->unix_ms + (int64_t)operation->ttl_ms;
+    operation->value = NULL;
+}
+
+static void answer_list(operation_t *operation, int status) {
+    sim_store_t *store = operation->link->store;
+    imagine_storage_entry_t entries[ENTRIES_MAX];
+    size_t count = 0;
+    for (size_t i = 0; status == 0 && i < store->count; i++)
+        if (strncmp(store->entries[i].key, operation->key, strlen(operation->key)) == 0 &&
+            find(store, store->entries[i].key, operation->link->sim->unix_ms) != SIZE_MAX)
+            entries[count++] = (imagine_storage_entry_t){
+                store->entries[i].key, store->entries[i].value, store->entries[i].value_size};
+    operation->on_list(status, entries, count, 1, operation->user);
+}
+
+/* Carries it out (status 0) or fails it, and tells. */
+static void conclude(operation_t *operation, int status) {
+    link_t *link = operation->link;
+    sim_store_t *store = link->store;
+    operation_t **place = &link->operations;
+    size_t index;
+    while (*place != operation)
+        place = &(*place)->next;
+    *place = operation->next;
+    switch (operation->kind) {
+    case GET:
+        index = status == 0 ? find(store, operation->key, link->sim->unix_ms) : SIZE_MAX;
+        if (index == SIZE_MAX)
+            operation->on_get(status != 0 ? status : IMAGINE_ENOTFOUND, NULL, 0, operation->user);
+        else
+            operation->on_get(0, store->entries[index].value, store->entries[index].value_size,
+                              operation->user);
+        break;
+    case SET:
+        if (status == 0)
+            put(store, operation);
+        operation->on_done(status, operation->user);
+        break;
+    case REMOVE:
+        if (status == 0)
+            erase(store, operation->key);
+        operation->on_done(status, operation->user);
+        break;
+    case LIST:
+        answer_list(operation, status);
+        break;
+    }
+    free(operation->value);
+    free(operation);
+}
+
+static void on_due(void *user) {
+    operation_t *operation = user;
+    operation->event = NULL;
+    conclude(operation, operation->link->store->mode == SIM_STORE_AWAY ? IMAGINE_EIO : 0);
+}
+
+static int start_operation(link_t *link, kind_t kind, const char *key, operation_t **out) {
+    operation_t *operation = calloc(1, sizeof(*operation));
+    ck_assert_ptr_nonnull(operation);
+    ck_assert_uint_le(strlen(key), IMAGINE_STORAGE_KEY_SIZE_MAX);
+    strcpy(operation->key, key);
+    operation->link = link;
+    operation->kind = kind;
+    operation->next = link->operations;
+    link->operations = operation;
+    if (link->store->mode != SIM_STORE_SILENT)
+        operation->event = sim_event_add(link->sim, link->store->delay_ms, on_due, operation);
+    *out = operation;
+    return 0;
+}
+
+static int start(void *self, const imagine_io_t *io) {
+    ck_assert_ptr_eq(((link_t *)self)->sim, io->context);
+    return 0;
+}
+
+static int get(void *self, const char *key, imagine_storage_get_cb done, void *user) {
+    operation_t *operation;
+    start_operation(self, GET, key, &operation);
+    operation->on_get = done;
+    operation->user = user;
+    return 0;
+}
+
+static int set(void *self, const char *key, const void *value, size_t value_size, uint64_t ttl_ms,
+               imagine_storage_done_cb done, void *user) {
+    operation_t *operation;
+    start_operation(self, SET, key, &operation);
+    operation->value = malloc(value_size + 1);
+    ck_assert_ptr_nonnull(operation->value);
+    memcpy(operation->value, value, value_size);
+    operation->value_size = value_size;
+    operation->ttl_ms = ttl_ms;
+    operation->on_done = done;
+    operation->user = user;
+    return 0;
+}
+
+static int remove_key(void *self, const char *key, imagine_storage_done_cb done, void *user) {
+    operation_t *operation;
+    start_operation(self, REMOVE, key, &operation);
+    operation->on_done = done;
+    operation->user = user;
+    return 0;
+}
+
+static int add(void *self, const char *key, int64_t amount, uint64_t ttl_ms,
+               imagine_storage_add_cb done, void *user) {
+    (void)self, (void)key, (void)amount, (void)ttl_ms, (void)done, (void)user;
+    return IMAGINE_ENOTSUP;
+}
+
+static int list(void *self, const char *prefix, imagine_storage_list_cb done, void *user) {
+    operation_t *operation;
+    start_operation(self, LIST, prefix, &operation);
+    operation->on_list = done;
+    operation->user = user;
+    return 0;
+}
+
+typedef struct closing {
+    link_t *link;
+    imagine_closed_cb closed;
+    void *user;
+} closing_t;
+
+static void on_close_due(void *user) {
+    closing_t closing = *(closing_t *)user;
+    free(user);
+    while (closing.link->operations != NULL) {
+        operation_t *operation = closing.link->operations;
+        if (operation->event != NULL)
+            sim_event_remove(closing.link->sim, operation->event);
+        conclude(operation, IMAGINE_ECLOSED);
+    }
+    free(closing.link);
+    if (closing.closed != NULL)
+        closing.closed(closing.user);
+}
+
+static void close_link(void *self, imagine_closed_cb closed, void *user) {
+    closing_t *closing = calloc(1, sizeof(*closing));
+    ck_assert_ptr_nonnull(closing);
+    *closing = (closing_t){self, closed, user};
+    sim_event_add(((link_t *)self)->sim, 1, on_close_due, closing);
+}
+
+static const imagine_storage_driver_t driver = {.size = sizeof(driver),
+                                                .name = "simulated",
+                                                .start = start,
+                                                .get = get,
+                                                .set = set,
+                                                .remove = remove_key,
+                                                .add = add,
+                                                .list = list,
+                                                .close = close_link};
+
+sim_store_t *sim_store_new(void) {
+    sim_store_t *store = calloc(1, sizeof(*store));
+    ck_assert_ptr_nonnull(store);
+    return store;
+}
+
+void sim_store_free(sim_store_t *store) {
+    for (size_t i = 0; i < store->count; i++)
+        free(store->entries[i].value);
+    free(store);
+}
+
+void sim_store_set_mode(sim_store_t *store, sim_store_mode_t mode) {
+    store->mode = mode;
+}
+
+void sim_store_set_delay(sim_store_t *store, uint64_t delay_ms) {
+    store->delay_ms = delay_ms;
+}
+
+size_t sim_store_count(const sim_store_t *store) {
+    return store->count;
+}
+
+bool sim_store_has(const sim_store_t *store, const char *prefix) {
+    for (size_t i = 0; i < store->count; i++)
+        if (strncmp(store->entries[i].key, prefix, strlen(prefix)) == 0)
+            return true;
+    return false;
+}
+
+bool sim_store_contains(const sim_store_t *store, const char *text) {
+    for (size_t i = 0; i < store->count; i++) {
+        char *value = strndup(store->entries[i].value, store->entries[i].value_size);
+        bool is_there = strstr(store->entries[i].key, text) != NULL ||
+                        (value != NULL && strstr(value, text) != NULL);
+        free(value);
+        if (is_there)
+            return true;
+    }
+    return false;
+}
+
+void sim_attach_store(sim_t *sim, sim_store_t *store) {
+    imagine_storage_t *storage = NULL;
+    link_t *link = calloc(1, sizeof(*link));
+    ck_assert_ptr_nonnull(link);
+    link->sim = sim;
+    link->store = store;
+    ck_assert_int_eq(imagine_storage_new(&storage, &driver, link), 0);
+    ck_assert_int_eq(imagine_set_storage(sim->im, storage), 0);
+}
