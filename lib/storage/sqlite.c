@@ -226,10 +226,10 @@ static void log_job(sqlite_t *sqlite) {
     if (sqlite->reason[0] != '\0' && is_news) {
         memcpy(sqlite->logged, sqlite->reason, sizeof(sqlite->logged));
         sqlite->logged_at_ms = sqlite->now_ms;
-        log_line(sqlite, IMAGINE_LOG_ERROR, "storage.failed", sqlite->reason);
+        log_line(sqlite, IMAGINE_LOG_ERROR, "store.failed", sqlite->reason);
     }
     if (sqlite->was_opened)
-        log_line(sqlite, IMAGINE_LOG_INFO, "storage.opened", NULL);
+        log_line(sqlite, IMAGINE_LOG_INFO, "store.opened", NULL);
 }
 
 static void on_worked(uv_work_t *job, int status) {

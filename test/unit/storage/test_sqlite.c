@@ -29,7 +29,7 @@ static char directory[64];
 static char path[128]; /* in it */
 
 static void make_directory(void) {
-    (void)snprintf(directory, sizeof(directory), "/tmp/imagine-test-XXXXXX");
+    (void)snprintf(directory, sizeof(directory), "/tmp/imagine-sqlite-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(directory));
     (void)snprintf(path, sizeof(path), "%s/state.db", directory);
 }
@@ -129,7 +129,7 @@ START_TEST(file_and_directories_are_made_for_us_alone) {
     expect_mode(name, 0600);
     (void)snprintf(name, sizeof(name), "%s-shm", path);
     expect_mode(name, 0600);
-    ck_assert_uint_eq(mini_io_logged(bench->mini, "2 storage.opened driver=sqlite path=\""), 1);
+    ck_assert_uint_eq(mini_io_logged(bench->mini, "2 store.opened driver=sqlite path=\""), 1);
     ck_assert_uint_eq(bench->mini->line_count, 1);
     storage_bench_close(bench);
     ck_assert_int_eq(remove(path), 0); /* the last one out leaves one file */
@@ -214,7 +214,7 @@ START_TEST(a_file_that_goes_away_is_made_anew) {
     ck_assert_int_eq(remove(path), 0);
     ck_assert_int_eq(storage_bench_set(bench, "k", "y", 0), 0);
     expect_mode(path, 0600);
-    ck_assert_uint_eq(mini_io_logged(bench->mini, "storage.opened"), 2);
+    ck_assert_uint_eq(mini_io_logged(bench->mini, "store.opened"), 2);
     storage_bench_close(bench);
     bench = storage_bench_open(&path_target);
     storage_bench_expect(bench, "k", "y"); /* what was acknowledged is where one looks for it */
@@ -340,7 +340,7 @@ START_TEST(what_was_acknowledged_survives_kill_9) { /* _i: later and later */
     ck_assert_int_eq(status, 0);
     ck_assert_msg(kept >= last_sum, "%d were acknowledged, %d are there", (int)last_sum, (int)kept);
     ck_assert_int_eq(storage_bench_set(bench, "k", "goes on", 0), 0);
-    ck_assert_uint_eq(mini_io_logged(bench->mini, "storage.failed"), 0);
+    ck_assert_uint_eq(mini_io_logged(bench->mini, "store.failed"), 0);
     storage_bench_close(bench);
     remove_directory();
 }
@@ -493,7 +493,7 @@ START_TEST(a_file_that_is_not_ours_is_refused_and_stays_as_it_is) { /* _i walks 
     expect_all_fail(bench);
     ck_assert_msg(bench->mini->line_count == 1, "%s: %zu log lines", foreign_cases[_i].name,
                   bench->mini->line_count);
-    ck_assert_msg(strncmp(bench->mini->lines[0], "0 storage.failed driver=sqlite path=", 36) == 0 &&
+    ck_assert_msg(strncmp(bench->mini->lines[0], "0 store.failed driver=sqlite path=", 34) == 0 &&
                       strstr(bench->mini->lines[0], foreign_cases[_i].reason) != NULL,
                   "%s: %s", foreign_cases[_i].name, bench->mini->lines[0]);
     mini_io_advance(bench->mini, 6000); /* it looks again, and says nothing new */
@@ -533,7 +533,7 @@ START_TEST(a_failed_opening_is_tried_again_later) {
     mini_io_advance(bench->mini, 5000);
     ck_assert_int_eq(storage_bench_set(bench, "k", "x", 0), 0);
     storage_bench_expect(bench, "k", "x");
-    ck_assert_uint_eq(mini_io_logged(bench->mini, "storage.opened"), 1);
+    ck_assert_uint_eq(mini_io_logged(bench->mini, "store.opened"), 1);
     storage_bench_close(bench);
     remove_directory();
 }
@@ -620,7 +620,7 @@ static void fill_and_exit(void) {
     (void)storage_bench_set_bytes(bench, key, value, size, 0);
     storage_bench_expect(bench, "before", "x");
     storage_bench_expect(bench, key, NULL); /* what failed did not happen */
-    ck_assert_uint_eq(mini_io_logged(bench->mini, "0 storage.failed"), 1);
+    ck_assert_uint_eq(mini_io_logged(bench->mini, "0 store.failed"), 1);
 
     limit_file_size(RLIM_INFINITY);
     ck_assert_int_eq(storage_bench_set_bytes(bench, key, value, size, 0), 0);
