@@ -1,6 +1,6 @@
 /* pool.h: the tokens of one provider, and which of them serves next. No I/O; clocks come in as
  * arguments. Picking is O(1) in the number of tokens: healthy tokens stand in rows by how many
- * calls they have in flight; those set aside wait in heaps for their time. */
+ * calls they have in flight (lane.h); those set aside wait in heaps for their time. */
 #ifndef IMI_CORE_POOL_H
 #define IMI_CORE_POOL_H
 
@@ -30,7 +30,8 @@ typedef struct imi_clock {
 } imi_clock_t;
 
 /* A mark that changed and should be kept: state ACTIVE means "forget it". `model` "" : the whole
- * token. */
+ * token. Cooling is told only from a minute on: shorter ones are not worth a write. The pool may
+ * not be touched inside. */
 typedef void (*imi_pool_changed_cb)(const char *fingerprint, const char *model,
                                     imi_token_state_t state, int64_t until_unix_ms, void *user);
 
@@ -38,14 +39,15 @@ imi_pool_t *imi_pool_new(const imi_mem_t *mem, const uint64_t seed[2], imi_pool_
                          void *user);
 void imi_pool_free(imi_pool_t *pool); /* no call may hold a token any more */
 
-/* The list of the setting: "a, b@group". Tokens that stay keep their state. 0, IMAGINE_EINVAL,
+/* The text of the setting (token_list.h). Tokens that stay keep their state. 0, IMAGINE_EINVAL,
  * IMAGINE_ENOMEM; on an error nothing has changed. */
 int imi_pool_set_tokens(imi_pool_t *pool, const char *list, imi_clock_t clock);
 
 /* The healthy token with the fewest calls in flight, the one unused longest first; counts the call.
  * Tokens set aside whose time has come are looked at first; one that is to be probed (INVALID, or
- * EXHAUSTED without a known end) serves exactly one call until that ends. NULL: none can serve this
- * model now. */
+ * EXHAUSTED without a known end) serves exactly one call until that ends. While healthy ones can
+ * serve, one probe a second is begun at most, so that no request has to try many dead tokens. NULL:
+ * none can serve this model now. */
 imi_token_t *imi_pool_pick(imi_pool_t *pool, const char *model, imi_clock_t clock);
 /* A particular token by fingerprint, in whatever state, for a task that is bound to it; counts the
  * call. NULL: not in the list. */
@@ -57,9 +59,10 @@ const char *imi_token_text(const imi_token_t *token);
 const char *imi_token_fingerprint(const imi_token_t *token);
 uint32_t imi_token_index(const imi_token_t *token); /* place in the list, from 1: "#1" in traces */
 
-/* What a call learned. `model` NULL: the whole token (and its group, for EXHAUSTED). A mark never
- * shortens one that holds longer, and only a success of a probe, or a reset, takes one back early.
- */
+/* What a call learned. `model` NULL: the whole token. Exhaustion holds for the token's group too. A
+ * mark never shortens one that holds longer, and only a success of a probe, or a reset, takes one
+ * back early. A mark for one model just ends (is_probed is for whole tokens). Marks do not count as
+ * failed: imi_pool_failed() does. */
 void imi_pool_exhausted(imi_pool_t *pool, imi_token_t *token, const char *model,
                         int64_t until_unix_ms, bool is_probed, imi_clock_t clock);
 /* retry_after_ms 0: 5 s, doubling to 10 min while it goes on. Returns the time it cools, in ms. */
@@ -88,5 +91,7 @@ void imi_pool_stats(imi_pool_t *pool, imi_clock_t clock, imagine_token_stats_t *
  * models?} */
 void imi_pool_details(imi_pool_t *pool, imi_clock_t clock, imi_buf_t *out);
 void imi_pool_reset(imi_pool_t *pool); /* everything active again; `changed` tells each */
+/* Lanes and rows looked at so far: what picking costs, for tests. */
+uint64_t imi_pool_step_count(const imi_pool_t *pool);
 
 #endif
