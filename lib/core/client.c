@@ -222,10 +222,15 @@ static void free_parts(imagine_t *im) {
     imi_arena_reset(&im->hosts_arena);
 }
 
+static void *resize_by_c_library(void *user, void *pointer, size_t size) {
+    (void)user;
+    return imi_mem_resize(NULL, pointer, size);
+}
+
 int imagine_open(imagine_t **out, const imagine_options_t *options) {
     imagine_options_t own;
     opening_t opening = {.options = &own};
-    imi_mem_t mem = {NULL, NULL};
+    imi_mem_t mem = {resize_by_c_library, NULL};
     imagine_t *im;
     int err;
     if (out == NULL)
@@ -236,7 +241,7 @@ int imagine_open(imagine_t **out, const imagine_options_t *options) {
         return err;
     if (own.allocator != NULL)
         mem = (imi_mem_t){own.allocator->resize, own.allocator->user};
-    im = imi_mem_zalloc(own.allocator != NULL ? &mem : NULL, sizeof(*im));
+    im = imi_mem_zalloc(&mem, sizeof(*im));
     if (im == NULL)
         return IMAGINE_ENOMEM;
     im->mem = mem;
