@@ -300,23 +300,24 @@ static colour_t sky_colour(const imi_art_t *art, int32_t x, int32_t y) {
                              : (disc + 2 * radius - distance) * ONE / (4 * radius)));
 }
 
-/* Layer k at a pixel; -1 is the sky. */
+/* Layer k at a pixel, in the shadow of the next one. */
 static colour_t layer_colour(const imi_art_t *art, int32_t k, int32_t x, int32_t y) {
     const layer_t *layer = &art->layers[k];
-    const int32_t *ridge = art->ridges + (size_t)(k < 0 ? 0 : k) * art->width + x;
-    colour_t colour;
-    int32_t below, above;
-    if (k < 0)
-        return sky_colour(art, x, y);
-    below = (y << 8) - (layer->top >= 0 ? layer->top : *ridge);
-    colour = mix(layer->crest, layer->foot,
-                 clamp((int32_t)((int64_t)below * layer->inverse_depth >> 8), 0, ONE));
+    const int32_t *ridge = art->ridges + (size_t)k * art->width + x;
+    int32_t below = (y << 8) - (layer->top >= 0 ? layer->top : *ridge), above;
+    colour_t colour = mix(layer->crest, layer->foot,
+                          clamp((int32_t)((int64_t)below * layer->inverse_depth >> 8), 0, ONE));
     if (layer->shadow == 0 || k + 1 == art->layer_count)
         return colour;
     above = ridge[art->width] - (y << 8);
     above = ONE - clamp((int32_t)((int64_t)above * layer->inverse_shadow >> 8), 0, ONE);
     above = (int32_t)((int64_t)above * above >> 16);
     return mix(colour, art->stops[0], (int32_t)((int64_t)above * layer->shadow >> 16));
+}
+
+/* -1 is the sky. */
+static colour_t colour_at(const imi_art_t *art, int32_t k, int32_t x, int32_t y) {
+    return k < 0 ? sky_colour(art, x, y) : layer_colour(art, k, x, y);
 }
 
 /* How far the pixel lies below ridge k, 8 bits behind the point; not positive: it lies above. */
@@ -335,10 +336,10 @@ static int32_t front_layer(const imi_art_t *art, int32_t k, int32_t x, int32_t y
 static void layers_row(const imi_art_t *art, int32_t y, uint8_t *rgb) {
     for (int32_t x = 0; x < (int32_t)art->width; x++, rgb += 3) {
         int32_t k = front_layer(art, art->layer_count, x, y);
-        colour_t colour = layer_colour(art, k, x, y);
+        colour_t colour = colour_at(art, k, x, y);
         int32_t cover = k < 0 ? 256 : depth(art, k, x, y);
         if (cover < 256) /* the ridge runs through this pixel: what is behind shows in part */
-            colour = mix(layer_colour(art, front_layer(art, k, x, y), x, y), colour, cover << 8);
+            colour = mix(colour_at(art, front_layer(art, k, x, y), x, y), colour, cover << 8);
         put(rgb, colour);
     }
 }
