@@ -1,0 +1,219 @@
+/* io.c: the default imagine_io_t: opens and closes it, tells the time, draws random bytes, logs.
+ *
+ * Work that must not happen inside the call that asks for it (starting an exchange, closing) is
+ * left to `idle`: libuv runs it in the next turn, and does not sleep before. */
+#include "uv/io.h"
+
+#include <assert.h>
+#include <string.h>
+#include <sys/time.h>
+
+#include "wire/mem.h"
+
+enum { NS_PER_MS = 1000000 };
+
+/* ---- the table's small functions ---------------------------------------------------------- */
+
+uint64_t imi_uv_now_ms(void) {
+    return uv_hrtime() / NS_PER_MS;
+}
+
+static uint64_t now_ms(void *context) {
+    (void)context;
+    return imi_uv_now_ms();
+}
+
+static int64_t unix_ms(void *context) {
+    struct timeval now;
+    (void)context;
+    gettimeofday(&now, NULL);
+    return (int64_t)now.tv_sec * 1000 + now.tv_usec / 1000;
+}
+
+static int random_bytes(void *context, void *out, size_t size) {
+    (void)context;
+    return uv_random(NULL, NULL, out, size, 0, NULL) == 0 ? 0 : IMAGINE_EIO;
+}
+
+static void write_log(void *context, int32_t level, const char *line) {
+    imi_uv_t *uv = context;
+    uv->log(level, line, uv->log_user);
+}
+
+bool imi_uv_take_struct(void *out, size_t out_size, const void *in) {
+    const unsigned char *bytes = in;
+    size_t in_size = 0;
+    memcpy(&in_size, in, sizeof(in_size));
+    memset(out, 0, out_size);
+    if (in_size < sizeof(in_size))
+        return false;
+    for (size_t i = out_size; i < in_size; i++) {
+        if (bytes[i] != 0)
+            return false;
+    }
+    memcpy(out, in, in_size < out_size ? in_size : out_size);
+    return true;
+}
+
+/* ---- keeping the loop alive, and waking it ------------------------------------------------ */
+
+void imi_uv_hold(imi_uv_t *uv) {
+    if (uv->hold_count++ == 0)
+        uv_ref((uv_handle_t *)&uv->waker);
+}
+
+void imi_uv_release(imi_uv_t *uv) {
+    if (--uv->hold_count == 0)
+        uv_unref((uv_handle_t *)&uv->waker);
+}
+
+static void on_wake(uv_async_t *waker) {
+    (void)waker; /* that the loop turns is all it is for */
+}
+
+static void on_idle(uv_idle_t *idle) {
+    imi_uv_work(idle->data);
+}
+
+void imi_uv_wake(imi_uv_t *uv) {
+    uv_idle_start(&uv->idle, on_idle);
+}
+
+void imi_uv_adopt(imi_uv_t *uv, uv_handle_t *handle) {
+    uv_unref(handle);
+    uv->handle_count++;
+}
+
+static void on_handle_closed(uv_handle_t *handle) {
+    imi_uv_forget(handle->data);
+}
+
+void imi_uv_close_handle(uv_handle_t *handle) {
+    uv_close(handle, on_handle_closed);
+}
+
+/* ---- closing ------------------------------------------------------------------------------ */
+
+static void close_handles(imi_uv_t *uv) {
+    assert(uv->hold_count == 1); /* our own: no exchange and no timer is left */
+    imi_http_free(uv->http);
+    uv->http = NULL;
+    imi_timers_close(uv);
+    if (uv->thread != NULL)
+        imi_thread_close_handles(uv);
+    imi_uv_close_handle((uv_handle_t *)&uv->idle);
+    imi_uv_close_handle((uv_handle_t *)&uv->waker);
+}
+
+void imi_uv_forget(imi_uv_t *uv) {
+    imagine_closed_cb closed = uv->closed;
+    void *user = uv->closed_user;
+    if (--uv->handle_count > 0 || uv->thread != NULL)
+        return; /* a private loop ends by itself, and its thread does the rest */
+    imi_mem_free(NULL, uv);
+    if (closed != NULL)
+        closed(user);
+}
+
+void imi_uv_work(imi_uv_t *uv) {
+    uv_idle_stop(&uv->idle);
+    imi_timers_run(uv);
+    imi_http_work(uv->http);
+    if (uv->is_closing)
+        close_handles(uv);
+}
+
+void imagine_io_uv_close(imagine_io_t *io, imagine_closed_cb closed, void *user) {
+    imi_uv_t *uv = NULL;
+    if (io == NULL)
+        return;
+    uv = io->context;
+    if (uv->thread != NULL) {
+        imi_thread_close(uv, closed, user);
+        return;
+    }
+    assert(!uv->is_closing);
+    uv->closed = closed;
+    uv->closed_user = user;
+    uv->is_closing = true;
+    imi_uv_hold(uv);
+    imi_uv_wake(uv); /* the caller may stand inside one of our callbacks */
+}
+
+/* ---- opening ------------------------------------------------------------------------------ */
+
+static void fill_table(imi_uv_t *uv) {
+    uv->table = (imagine_io_t){
+        .size = sizeof(imagine_io_t),
+        .context = uv,
+        .loop = uv->loop,
+        .http_start = imi_http_start,
+        .http_cancel = imi_http_cancel,
+        .http_pause = imi_http_pause,
+        .timer_start = imi_timer_start,
+        .timer_cancel = imi_timer_cancel,
+        .now_ms = now_ms,
+        .unix_ms = unix_ms,
+        .random = random_bytes,
+        .log = uv->log == NULL ? NULL : write_log,
+        .await = uv->thread == NULL ? NULL : imi_thread_await,
+    };
+}
+
+/* All but the first cannot fail: when this does, nothing is open. */
+static int open_handles(imi_uv_t *uv) {
+    if (uv_async_init(uv->loop, &uv->waker, on_wake) != 0)
+        return IMAGINE_EIO;
+    uv->waker.data = uv;
+    imi_uv_adopt(uv, (uv_handle_t *)&uv->waker);
+    uv_idle_init(uv->loop, &uv->idle);
+    uv->idle.data = uv;
+    imi_uv_adopt(uv, (uv_handle_t *)&uv->idle);
+    imi_timers_open(uv);
+    return 0;
+}
+
+static int open_all(imi_uv_t *uv, const imagine_io_uv_options_t *options) {
+    int err = 0;
+    if (options->loop == NULL) {
+        uv->thread = imi_thread_new();
+        if (uv->thread == NULL)
+            return IMAGINE_ENOMEM;
+    }
+    uv->loop = uv->thread == NULL ? options->loop : imi_thread_loop(uv->thread);
+    uv->log = options->log;
+    uv->log_user = options->log_user;
+    fill_table(uv);
+    imi_timers_init(uv);
+    err = imi_http_new(&uv->http, uv, options);
+    if (err == 0)
+        err = open_handles(uv);
+    return err;
+}
+
+int imagine_io_uv_open(imagine_io_t **out, const imagine_io_uv_options_t *options) {
+    imagine_io_uv_options_t all = {.size = sizeof(all)};
+    imi_uv_t *uv = NULL;
+    int err = 0;
+    *out = NULL;
+    if (options != NULL && !imi_uv_take_struct(&all, sizeof(all), options))
+        return IMAGINE_EINVAL;
+    uv = imi_mem_zalloc(NULL, sizeof(*uv));
+    if (uv == NULL)
+        return IMAGINE_ENOMEM;
+    err = open_all(uv, &all);
+    if (err == 0 && uv->thread != NULL) {
+        err = imi_thread_start(uv);
+        if (err != 0)
+            close_handles(uv); /* imi_thread_free() turns the loop until they are closed */
+    }
+    if (err != 0) {
+        imi_http_free(uv->http);
+        imi_timers_reset(uv);
+        imi_thread_free(uv->thread);
+        imi_mem_free(NULL, uv);
+        return err;
+    }
+    *out = &uv->table;
+    return 0;
+}

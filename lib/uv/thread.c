@@ -1,0 +1,261 @@
+/* thread.c: a private thread that runs a loop, and await(), by which other threads have a step done
+ * on it:
+ *
+ *   caller: puts a waiter into `fresh`, wakes the loop, sleeps on the waiter's condition
+ *   loop:   before it sleeps, runs the fresh steps, then asks the waiting ones again
+ *   step returned 0:      the waiter goes to `waiting` and is asked again in every turn
+ *   step returned non-0:  the caller is woken
+ *   caller's time is up:  it takes its waiter out, unless the step is running just then
+ *
+ * A waiter lives on its caller's stack and belongs to the lists, hence to the mutex, until it is
+ * done or taken out. Fresh steps do work and run without the mutex, so that others can queue up
+ * meanwhile; a step that is asked again mostly looks at a flag, and all of them are asked under one
+ * lock. */
+#include "uv/thread.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+
+#include "uv/io.h"
+#include "wire/list.h"
+#include "wire/mem.h"
+
+enum {
+    ROUNDS_MAX = 8, /* of asking all steps in one turn: then events have their chance */
+    NS_PER_MS = 1000000,
+};
+#define TIMEOUT_MAX_MS (INT64_MAX / NS_PER_MS) /* longer is as good as for ever */
+
+typedef struct waiter {
+    imi_list_t node;
+    uv_cond_t condition;
+    imagine_await_cb step;
+    void *user;
+    bool is_running; /* the step, without the mutex */
+    bool is_done;
+} waiter_t;
+
+struct imi_thread {
+    uv_loop_t loop;
+    uv_thread_t id;
+    uv_prepare_t prepare; /* runs after timers and events, before the loop sleeps */
+    uv_mutex_t mutex;
+    imi_list_t fresh;
+    imi_list_t waiting;
+    bool is_closing;
+    bool is_detached; /* nobody joins: the thread frees everything itself */
+};
+
+imi_thread_t *imi_thread_new(void) {
+    imi_thread_t *thread = imi_mem_zalloc(NULL, sizeof(*thread));
+    if (thread == NULL)
+        return NULL;
+    if (uv_mutex_init(&thread->mutex) != 0) {
+        imi_mem_free(NULL, thread);
+        return NULL;
+    }
+    if (uv_loop_init(&thread->loop) != 0) {
+        uv_mutex_destroy(&thread->mutex);
+        imi_mem_free(NULL, thread);
+        return NULL;
+    }
+    imi_list_init(&thread->fresh);
+    imi_list_init(&thread->waiting);
+    return thread;
+}
+
+void imi_thread_free(imi_thread_t *thread) {
+    int err = 0;
+    if (thread == NULL)
+        return;
+    uv_run(&thread->loop, UV_RUN_DEFAULT); /* of a failed start: closes what was opened */
+    err = uv_loop_close(&thread->loop);
+    assert(err == 0);
+    (void)err;
+    uv_mutex_destroy(&thread->mutex);
+    imi_mem_free(NULL, thread);
+}
+
+uv_loop_t *imi_thread_loop(imi_thread_t *thread) {
+    return &thread->loop;
+}
+
+/* ---- on the loop's thread ---------------------------------------------------------------- */
+
+static waiter_t *first_of(imi_list_t *list) {
+    return imi_list_is_empty(list) ? NULL : IMI_CONTAINER(list->next, waiter_t, node);
+}
+
+static void finish(waiter_t *waiter) {
+    imi_list_remove(&waiter->node);
+    waiter->is_done = true;
+    uv_cond_signal(&waiter->condition);
+}
+
+/* Both with the mutex held; true: something was done, and others may have waited for it. */
+static bool run_fresh(imi_thread_t *thread) {
+    bool was_any_done = false;
+    imi_list_t batch; /* those that are here now: more of them wait for the next turn */
+    waiter_t *waiter = NULL;
+    imi_list_init(&batch);
+    while ((waiter = first_of(&thread->fresh)) != NULL) {
+        imi_list_remove(&waiter->node);
+        imi_list_append(&batch, &waiter->node);
+    }
+    while ((waiter = first_of(&batch)) != NULL) {
+        bool is_done = false;
+        waiter->is_running = true;
+        uv_mutex_unlock(&thread->mutex);
+        is_done = waiter->step(waiter->user) != 0;
+        uv_mutex_lock(&thread->mutex);
+        waiter->is_running = false;
+        if (is_done) {
+            finish(waiter);
+            was_any_done = true;
+            continue;
+        }
+        imi_list_remove(&waiter->node);
+        imi_list_append(&thread->waiting, &waiter->node);
+        uv_cond_signal(&waiter->condition); /* its time may have run out meanwhile */
+    }
+    return was_any_done;
+}
+
+static bool run_waiting(imi_thread_t *thread) {
+    bool was_any_done = false;
+    imi_list_t *node = thread->waiting.next;
+    while (node != &thread->waiting) {
+        waiter_t *waiter = IMI_CONTAINER(node, waiter_t, node);
+        node = node->next; /* only this thread adds, and nobody removes under the mutex */
+        if (waiter->step(waiter->user) != 0) {
+            finish(waiter);
+            was_any_done = true;
+        }
+    }
+    return was_any_done;
+}
+
+static void on_prepare(uv_prepare_t *prepare) {
+    imi_uv_t *uv = prepare->data;
+    imi_thread_t *thread = uv->thread;
+    bool was_any_done = true;
+    uv_mutex_lock(&thread->mutex);
+    for (int i = 0; i < ROUNDS_MAX && was_any_done; i++) {
+        was_any_done = run_fresh(thread);
+        was_any_done = run_waiting(thread) || was_any_done;
+    }
+    uv->is_closing = thread->is_closing;
+    uv_mutex_unlock(&thread->mutex);
+    if (was_any_done)
+        imi_uv_wake(uv);
+    imi_uv_work(uv); /* what the steps started goes out before the loop sleeps */
+}
+
+void imi_thread_close_handles(imi_uv_t *uv) {
+    imi_uv_close_handle((uv_handle_t *)&uv->thread->prepare);
+}
+
+static void run(void *argument) {
+    imi_uv_t *uv = argument;
+    imi_thread_t *thread = uv->thread;
+    imagine_closed_cb closed = NULL;
+    void *user = NULL;
+    uv_run(&thread->loop, UV_RUN_DEFAULT);
+    if (!thread->is_detached)
+        return; /* the one who joins frees it */
+    closed = uv->closed;
+    user = uv->closed_user;
+    pthread_detach(pthread_self());
+    imi_thread_free(thread);
+    imi_mem_free(NULL, uv);
+    if (closed != NULL)
+        closed(user);
+}
+
+/* ---- on any thread ----------------------------------------------------------------------- */
+
+/* Signals are the host's: none is to interrupt our thread. */
+int imi_thread_start(imi_uv_t *uv) {
+    imi_thread_t *thread = uv->thread;
+    sigset_t all;
+    sigset_t before;
+    int err = 0;
+    uv_prepare_init(&thread->loop, &thread->prepare); /* cannot fail */
+    thread->prepare.data = uv;
+    imi_uv_adopt(uv, (uv_handle_t *)&thread->prepare);
+    uv_prepare_start(&thread->prepare, on_prepare);
+    imi_uv_hold(uv); /* until it is closed */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    err = uv_thread_create(&thread->id, run, uv);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return err == 0 ? 0 : IMAGINE_EIO;
+}
+
+static bool is_on_thread(const imi_thread_t *thread) {
+    uv_thread_t self = uv_thread_self();
+    return uv_thread_equal(&self, &thread->id) != 0;
+}
+
+void imi_thread_close(imi_uv_t *uv, imagine_closed_cb closed, void *user) {
+    imi_thread_t *thread = uv->thread;
+    uv_thread_t id = thread->id;
+    bool is_detached = closed != NULL || is_on_thread(thread);
+    uv_mutex_lock(&thread->mutex);
+    assert(!thread->is_closing);
+    uv->closed = closed;
+    uv->closed_user = user;
+    thread->is_detached = is_detached;
+    thread->is_closing = true;
+    uv_async_send(&uv->waker); /* inside the lock: once it is released, `uv` may be gone */
+    uv_mutex_unlock(&thread->mutex);
+    if (is_detached)
+        return;
+    uv_thread_join(&id);
+    imi_thread_free(thread);
+    imi_mem_free(NULL, uv);
+}
+
+/* With the mutex held: 0 when the step is done, IMAGINE_ETIMEDOUT when it will never run again. */
+static int wait_for(imi_thread_t *thread, waiter_t *waiter, int64_t timeout_ms) {
+    uint64_t timeout_ns = timeout_ms < 0 ? 0 : (uint64_t)timeout_ms * NS_PER_MS;
+    uint64_t start_at = uv_hrtime();
+    if (timeout_ms > TIMEOUT_MAX_MS)
+        timeout_ms = -1;
+    while (!waiter->is_done) {
+        uint64_t passed_ns = timeout_ms < 0 ? 0 : uv_hrtime() - start_at;
+        if (timeout_ms < 0 || (passed_ns >= timeout_ns && waiter->is_running)) {
+            uv_cond_wait(&waiter->condition, &thread->mutex);
+        } else if (passed_ns >= timeout_ns) {
+            imi_list_remove(&waiter->node);
+            return IMAGINE_ETIMEDOUT;
+        } else {
+            (void)uv_cond_timedwait(&waiter->condition, &thread->mutex, timeout_ns - passed_ns);
+        }
+    }
+    return 0;
+}
+
+int imi_thread_await(void *context, imagine_await_cb step, void *user, int64_t timeout_ms) {
+    imi_uv_t *uv = context;
+    imi_thread_t *thread = uv->thread;
+    waiter_t waiter = {.step = step, .user = user};
+    bool is_first = false;
+    int err = 0;
+    if (is_on_thread(thread))
+        return step(user) != 0 ? 0 : IMAGINE_EDEADLK;
+    if (uv_cond_init(&waiter.condition) != 0)
+        return IMAGINE_ENOMEM;
+    imi_list_init(&waiter.node);
+    uv_mutex_lock(&thread->mutex);
+    is_first = imi_list_is_empty(&thread->fresh);
+    imi_list_append(&thread->fresh, &waiter.node);
+    if (is_first)
+        uv_async_send(&uv->waker); /* the others ride along */
+    err = wait_for(thread, &waiter, timeout_ms);
+    uv_mutex_unlock(&thread->mutex);
+    uv_cond_destroy(&waiter.condition);
+    return err;
+}
