@@ -1,0 +1,134 @@
+/* action.c: submit -> (the library works) -> on_done -> answer. The body goes to the library as it
+ * lies, and the result's JSON to the host as it lies: neither is copied. */
+#include "gateway/action.h"
+
+#include <string.h>
+
+#include "gateway/answer.h"
+#include "gateway/body.h"
+#include "gateway/exchange.h"
+#include "wire/json.h"
+
+#define PIECES_MAX 8 /* of a result's JSON: more than the library makes */
+
+static void on_body_unused(void *owner);
+static void on_done(int status, const imagine_result_t *result, void *user);
+
+static const imi_refusal_t no_task_id = {400, IMAGINE_EINVAL, "taskId is required",
+                                         "the query lacks a taskId"};
+static const imi_refusal_t broken_task_id = {400, IMAGINE_EINVAL, "Invalid parameters",
+                                             "taskId holds a broken percent-escape"};
+
+void imi_action_carry_out(imagine_exchange_t *exchange) {
+    imi_gateway_body_t *body = exchange->body;
+    imagine_form_t form = {.size = sizeof(form),
+                           .action = exchange->route->action,
+                           .release = on_body_unused,
+                           .owner = body};
+    const imi_refusal_t *refusal = imi_gateway_body_finish(body, &form);
+    int err;
+    if (refusal != NULL) {
+        imi_answer_refuse(exchange, refusal);
+        return;
+    }
+    exchange->body = NULL; /* the library's from here on */
+    exchange->is_pending = true;
+    err = imagine_submit_form(exchange->gateway->im, &form, on_done, exchange, &exchange->request);
+    if (err != 0) {
+        exchange->is_pending = false;
+        imi_gateway_body_release(body);
+        imi_answer_failed_call(exchange, err);
+    }
+}
+
+static void on_body_unused(void *owner) {
+    imi_gateway_body_release(owner);
+}
+
+void imi_action_task_status(imagine_exchange_t *exchange) {
+    bool is_broken = false;
+    const char *task_id = imi_exchange_parameter(exchange, "taskId", &is_broken);
+    int err;
+    if (task_id == NULL) {
+        imi_answer_refuse(exchange, is_broken ? &broken_task_id : &no_task_id);
+        return;
+    }
+    exchange->is_pending = true;
+    err =
+        imagine_task_status(exchange->gateway->im, task_id, on_done, exchange, &exchange->request);
+    if (err != 0) {
+        exchange->is_pending = false;
+        imi_answer_failed_call(exchange, err);
+    }
+}
+
+/* ---- what came of it ---------------------------------------------------------------------------
+ */
+
+/* The texts that clients compare (http-api.md) stand in both fields. */
+static const char *short_error(const imagine_result_t *result, const char *message) {
+    switch (result->status) {
+    case IMAGINE_EEXHAUSTED:
+    case IMAGINE_ENOTOKEN:
+    case IMAGINE_EBREAKER:
+        return message;
+    case IMAGINE_EINVAL:
+    case IMAGINE_EACTION:
+    case IMAGINE_EADDRESS:
+    case IMAGINE_EPICTURE:
+        return "Invalid parameters";
+    case IMAGINE_EPROVIDER:
+        return "Invalid provider";
+    default:
+        return imagine_strerror(result->status);
+    }
+}
+
+static void answer_failure(imagine_exchange_t *exchange, const imagine_result_t *result) {
+    const char *message =
+        result->message != NULL ? result->message : imagine_strerror(result->status);
+    bool has_recovery = result->http_status == 429 || result->status == IMAGINE_EBREAKER ||
+                        result->status == IMAGINE_EBUSY;
+    if (has_recovery || result->retry_after_ms > 0)
+        imi_answer_retry_after(exchange, result->retry_after_ms);
+    imi_answer_error(exchange, result->http_status, result->status, short_error(result, message),
+                     message);
+}
+
+/* Clients of task-status look at `status` first. */
+static void answer_unknown_task(imagine_exchange_t *exchange, const imagine_result_t *result) {
+    imi_json_writer_t writer;
+    imi_json_begin(&writer, &exchange->text);
+    imi_json_open_object(&writer, NULL);
+    imi_json_put_text(&writer, "status", "error");
+    imi_json_put_text(&writer, "message", result->message);
+    imi_json_put_text(&writer, "error", imagine_strerror(result->status));
+    imi_json_put_text(&writer, "code", imagine_err_name(result->status));
+    imi_json_put_text(&writer, "requestId", exchange->id);
+    imi_json_close_object(&writer);
+    imi_answer_send_text(exchange, result->http_status, IMI_TYPE_JSON);
+}
+
+static void answer_success(imagine_exchange_t *exchange, const imagine_result_t *result) {
+    imagine_slice_t pieces[PIECES_MAX];
+    size_t count = imagine_result_json_slices(result, pieces, PIECES_MAX);
+    if (count == 0)
+        imi_answer_failed_call(exchange, IMAGINE_ENOMEM);
+    else
+        imi_answer_send(exchange, result->http_status, IMI_TYPE_JSON, pieces, count);
+}
+
+static void on_done(int status, const imagine_result_t *result, void *user) {
+    imagine_exchange_t *exchange = user;
+    exchange->is_pending = false;
+    if (exchange->is_released)
+        imi_exchange_free(exchange);
+    else if (exchange->is_aborted)
+        return;
+    else if (status == 0)
+        answer_success(exchange, result);
+    else if (status == IMAGINE_ENOTFOUND && exchange->route->action == NULL)
+        answer_unknown_task(exchange, result);
+    else
+        answer_failure(exchange, result);
+}
