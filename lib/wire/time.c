@@ -11,14 +11,15 @@
 #define MINUTE_MS (60 * SECOND_MS)
 #define HOUR_MS (60 * MINUTE_MS)
 #define DAY_MS (24 * HOUR_MS)
+#define DAYS_IN_400_YEARS INT64_C(146097)
 #define SPAN_MAX_MS (30 * DAY_MS)
 #define UNIX_MS_MIN (INT64_C(-719528) * DAY_MS)           /* 0000-01-01 */
 #define UNIX_MS_MAX ((INT64_C(2932896) + 1) * DAY_MS - 1) /* 9999-12-31, its last */
 
 static const char *const month_names[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                           "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-static const char *const day_names[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
-                                        "Thursday", "Friday", "Saturday"};
+static const char *const day_names[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+static const char *const day_tails[] = {"day", "day", "sday", "nesday", "rsday", "day", "urday"};
 
 /* ---- the calendar ------------------------------------------------------------------------------
  */
@@ -74,8 +75,8 @@ static int64_t clamp(int64_t value, int64_t min, int64_t max) {
 static civil_t civil_from_unix_ms(int64_t unix_ms) {
     int64_t days = divide_down(unix_ms, DAY_MS);
     int64_t ms = unix_ms - days * DAY_MS;
-    civil_t civil = {.year = 1970 + divide_down(days, 366), .month = 1};
-    while (days_to_year(civil.year + 1) <= days) /* the guess is too early, by six years at most */
+    civil_t civil = {.year = 1969 + divide_down(days * 400, DAYS_IN_400_YEARS), .month = 1};
+    while (days_to_year(civil.year + 1) <= days) /* the guess is early, by two years at most */
         civil.year++;
     days -= days_to_year(civil.year);
     for (; days >= days_in_month(civil.year, civil.month); civil.month++)
@@ -111,7 +112,7 @@ void imi_time_format(char out[IMI_TIME_TEXT_SIZE], int64_t unix_ms, bool has_ms)
 void imi_time_format_http(char out[IMI_TIME_TEXT_SIZE], int64_t unix_ms) {
     int64_t held_ms = clamp(unix_ms, UNIX_MS_MIN, UNIX_MS_MAX);
     civil_t civil = civil_from_unix_ms(held_ms);
-    snprintf(out, IMI_TIME_TEXT_SIZE, "%.3s, %02d %s %04d %02d:%02d:%02d GMT",
+    snprintf(out, IMI_TIME_TEXT_SIZE, "%s, %02d %s %04d %02d:%02d:%02d GMT",
              day_names[weekday(divide_down(held_ms, DAY_MS))], (int)civil.day,
              month_names[civil.month - 1], (int)civil.year, (int)civil.hour, (int)civil.minute,
              (int)civil.second);
@@ -257,14 +258,11 @@ static bool take_month(imi_slice_t *rest, int64_t *out) {
     return false;
 }
 
-/* In full, or its first three letters. Which day it was we know better from the date. */
+/* Short or in full. Which day it was we know better from the date. */
 static bool take_day_name(imi_slice_t *rest) {
     for (size_t i = 0; i < sizeof(day_names) / sizeof(day_names[0]); i++) {
-        imi_slice_t name = {rest->data, 3};
-        if (take_text(rest, day_names[i]))
-            return true;
-        if (rest->size >= 3 && strncmp(name.data, day_names[i], 3) == 0) {
-            take(rest, 3);
+        if (take_text(rest, day_names[i])) {
+            take_text(rest, day_tails[i]);
             return true;
         }
     }
@@ -281,9 +279,11 @@ static bool take_clock(imi_slice_t *rest, civil_t *civil) {
  * 2069 (the RFC's rule would need to know what year it is). */
 static bool take_http_date(imi_slice_t *rest, civil_t *civil) {
     bool is_short = false;
-    if (!take_digits(rest, 2, &civil->day) || !take_any(rest, " -"))
+    if (!take_digits(rest, 2, &civil->day))
         return false;
-    is_short = rest->data[-1] == '-';
+    is_short = take_any(rest, "-");
+    if (!is_short && !take_any(rest, " "))
+        return false;
     if (!take_month(rest, &civil->month) || !take_any(rest, is_short ? "-" : " ") ||
         !take_digits(rest, is_short ? 2 : 4, &civil->year))
         return false;

@@ -23,11 +23,11 @@ void imi_time_format_http(char out[IMI_TIME_TEXT_SIZE], int64_t unix_ms); /* IMF
 /* Retry-After: seconds, with or without decimals, or an HTTP date; as milliseconds from now (0 for
  * a past date), held to 30 days. */
 bool imi_time_parse_retry_after(imi_slice_t value, int64_t now_unix_ms, int64_t *out_ms);
-/* A span as protobuf JSON writes it: "3.5s", "45s". */
+/* A span as protobuf JSON writes it: "3.5s", "45s". Held to 30 days. */
 bool imi_time_parse_seconds(imi_slice_t text, int64_t *out_ms);
-/* Finds "try again in …" / "retry in …" / "retry after …" in free text (case ignored) and reads
- * what follows: "1:02:03", "12:30", "20s", "1.5 s", "350ms", "2m30s", "6 minutes", "1 hour",
- * "1h2m". */
+/* Finds "try again in …" or "retry in …" (or "after" for "in") in free text, case ignored, and
+ * reads what follows: "1:02:03", "12:30" (minutes), "20s", "1.5 s", "350ms", "2m30s", "6 minutes",
+ * "1 hour", "1h2m", "1 day, 2:03:04". A number without a unit is none. Held to 30 days. */
 bool imi_time_find_try_again(imi_slice_t text, int64_t *out_ms);
 
 /* The next midnight after now in a zone of fixed offset (480: Beijing). */
