@@ -122,6 +122,7 @@ struct imagine_http_exchange {
     bool is_paused;
     bool is_held;        /* curl keeps bytes back for us */
     bool was_asked;      /* the guard, about this exchange's own connection */
+    bool was_refused;    /* the last attempt, by the server, which has done nothing */
     bool has_left;       /* an earlier attempt's request, as a whole */
     max_align_t block[]; /* header nodes, then texts and a small body */
 };
@@ -391,13 +392,27 @@ static int on_curl_timer(CURLM *multi, long timeout_ms, void *user) {
     return 0;
 }
 
-/* An attempt before this one failed without an answer. Was its request incomplete for certain? */
+/* An attempt before this one failed without an answer. Was it carried out for certain not? */
 static bool may_repeat(const imagine_http_exchange_t *exchange) {
     long sent_size = 0;
+    if (exchange->was_refused)
+        return true;
     curl_easy_getinfo(exchange->easy, CURLINFO_REQUEST_SIZE, &sent_size);
     if (sent_size == 0)
         return true;
     return !exchange->is_body_copied && exchange->handed_size < exchange->body_size;
+}
+
+/* A server that closes an HTTP/2 connection in good order refuses what it has not begun, as nginx
+ * does every thousand requests. curl then repeats, and says why in its debug text only. */
+static int on_debug(CURL *easy, curl_infotype type, char *data, size_t size, void *user) {
+    static const char refused[] = "REFUSED_STREAM";
+    imagine_http_exchange_t *exchange = user;
+    (void)easy;
+    if (type == CURLINFO_TEXT && size >= sizeof(refused) - 1 &&
+        memcmp(data, refused, sizeof(refused) - 1) == 0)
+        exchange->was_refused = true;
+    return 0;
 }
 
 /* There is a connection, new or kept, and the request leaves next. */
@@ -417,6 +432,7 @@ static int on_request_begins(void *user, char *address, char *local_address, int
     /* A kept connection was opened for another exchange, whose guard may be more lenient. */
     if (exchange->guard != NULL && !exchange->was_asked && !ask_guard(exchange, address))
         return CURL_PREREQFUNC_ABORT;
+    exchange->was_refused = false;
     exchange->body_index = 0;
     exchange->body_offset = 0;
     exchange->handed_size = 0;
@@ -719,6 +735,7 @@ static int set_constants(const imi_http_t *http, CURL *easy) {
     err |= (int)curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
     err |= (int)curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, http);
     err |= (int)curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request_begins);
+    err |= (int)curl_easy_setopt(easy, CURLOPT_DEBUGFUNCTION, on_debug);
     err |= (int)curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_send);
     err |= (int)curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_rewind);
     err |= (int)curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_head_line);
@@ -930,6 +947,8 @@ static int set_options(imagine_http_exchange_t *exchange, const imagine_http_req
     err |= (int)curl_easy_setopt(easy, CURLOPT_PRIVATE, exchange);
     err |= (int)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, exchange);
     err |= (int)curl_easy_setopt(easy, CURLOPT_PREREQDATA, exchange);
+    err |= (int)curl_easy_setopt(easy, CURLOPT_VERBOSE, is_https ? 1L : 0L);
+    err |= (int)curl_easy_setopt(easy, CURLOPT_DEBUGDATA, exchange);
     err |= (int)curl_easy_setopt(easy, CURLOPT_READDATA, exchange);
     err |= (int)curl_easy_setopt(easy, CURLOPT_SEEKDATA, exchange);
     err |= (int)curl_easy_setopt(easy, CURLOPT_HEADERDATA, exchange);

@@ -247,7 +247,8 @@ static bool echo(connection_t *connection) {
     size_t head_size = (size_t)(strstr(connection->head, "\r\n\r\n") + 4 - connection->head);
     return transmit_text(connection, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n",
                          head_size + connection->body_size) &&
-           transmit(connection, connection->head, head_size) &&
+           (strncmp(connection->head, "HEAD ", 5) == 0 ||
+            transmit(connection, connection->head, head_size)) &&
            transmit(connection, connection->body, connection->body_size);
 }
 
