@@ -37,7 +37,7 @@ import os from "node:os";
 import path from "node:path";
 import { Refusal } from "./upstream/check.mjs";
 import { handleGitee } from "./upstream/gitee.mjs";
-import { handleGradio, spaceNames } from "./upstream/gradio.mjs";
+import { handleGradio, spaceOfModel } from "./upstream/gradio.mjs";
 import { handleModelscope } from "./upstream/modelscope.mjs";
 import { parseMultipart } from "./upstream/multipart.mjs";
 import { handlePictures } from "./upstream/pictures.mjs";
@@ -322,10 +322,16 @@ async function sendEvents(answer, outgoing, fault) {
 
 // ---- control -----------------------------------------------------------------------------------
 
-/** Every provider's base address and every Space, here. */
+/** A catalogue document with every provider's base address and every Space here. */
 function catalogue() {
-  const spaces = Object.fromEntries(spaceNames.map((name) => [name, `${world.origin}/space/${name}`]));
-  return { spaces, providers: {} };
+  const models = Object.entries(spaceOfModel).map(([key, space]) => ({ key, space: `${world.origin}/space/${space}` }));
+  return {
+    providers: {
+      gitee: { api_base: `${world.origin}/gitee/v1` },
+      huggingface: { chat_base: `${world.origin}/pollinations`, models },
+      modelscope: { api_base: `${world.origin}/modelscope/v1`, upload_space: `${world.origin}/space/${spaceOfModel["qwen-image-edit"]}` },
+    },
+  };
 }
 
 async function serveControl(request, incoming, outgoing) {

@@ -59,8 +59,17 @@ const functions = {
   "tuan2308-upscaler": { realesrgan: [[file, exactly("RealESRGAN_x4plus"), exactly(0.5), exactly(false), exactly(4)], asFile] },
 };
 
-/** Names of the Spaces, for the catalogue that points here. */
-export const spaceNames = Object.keys(functions);
+/** Model key -> Space, for the catalogue that points here. */
+export const spaceOfModel = {
+  "z-image-turbo": "mrfakename-z-image-turbo",
+  "z-image": "mrfakename-z-image",
+  "qwen-image": "mcp-tools-qwen-image-fast",
+  "ovis-image": "aidc-ai-ovis-image-7b",
+  "flux-1-schnell": "black-forest-labs-flux-1-schnell",
+  "qwen-image-edit": "linoyts-qwen-image-edit-2511-fast",
+  "wan2_2-i2v": "fradeck619-wan2-2-fp8da-aoti-faster",
+  realesrgan: "tuan2308-upscaler",
+};
 
 /** How Hugging Face says no to a token; shape "event" comes later, in the event. */
 export const huggingface = {
