@@ -130,14 +130,15 @@ IMAGINE_API const char *imagine_call_escape(imagine_call_t *call, const char *te
 /**
  * A value of the catalogue, by path ("space", "upload.fn", "sizes[0]"): from the model's entry,
  * else the provider's "actions" entry for this action, else the provider's, else "defaults".
- * Numbers and booleans come as their text. NULL: in none of them.
+ * Numbers and booleans come as their text, objects and arrays as JSON. NULL: in none of them.
  */
 IMAGINE_API const char *imagine_call_option(imagine_call_t *call, const char *path);
 /** The same as a whole number; `otherwise` when there is none. */
 IMAGINE_API int64_t imagine_call_option_int(imagine_call_t *call, const char *path,
                                             int64_t otherwise);
 IMAGINE_API void *imagine_call_user(const imagine_call_t *call);
-/** The task to go on with, inside `resume` and after it: as given to imagine_call_task(). */
+/** The id that imagine_call_task() was given, by this call or, inside `resume` and after it, by the
+ * one that began the task. NULL: no task. */
 IMAGINE_API const char *imagine_call_task_id(const imagine_call_t *call);
 
 /* ---- memory -----------------------------------------------------------------------------------
