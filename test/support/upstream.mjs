@@ -365,7 +365,10 @@ async function serveControl(request, incoming, outgoing) {
 const options = Object.fromEntries(process.argv.slice(2).map((text) => text.replace(/^--/, "").split("=")));
 
 function onRequest(incoming, outgoing) {
-  serve(incoming, outgoing).catch((error) => process.stderr.write(`upstream: ${error.stack}\n`));
+  serve(incoming, outgoing).catch((error) => {
+    process.stderr.write(`upstream: ${error.stack}\n`);
+    cut(outgoing);
+  });
 }
 
 const listen = (server, port) =>
