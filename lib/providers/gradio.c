@@ -10,7 +10,6 @@
 
 #include <stdbool.h>
 #include <string.h>
-#include <strings.h>
 
 #include "providers/builtin.h"
 #include "providers/openai_compat.h"
