@@ -329,7 +329,10 @@ function catalogue() {
     providers: {
       gitee: { api_base: `${world.origin}/gitee/v1` },
       huggingface: { chat_base: `${world.origin}/pollinations`, models },
-      modelscope: { api_base: `${world.origin}/modelscope/v1`, upload_space: `${world.origin}/space/${spaceOfModel["qwen-image-edit"]}` },
+      modelscope: {
+        api_base: `${world.origin}/modelscope/v1`,
+        actions: { edit: { upload_space: `${world.origin}/space/${spaceOfModel["qwen-image-edit"]}` } },
+      },
     },
   };
 }
