@@ -273,6 +273,7 @@ static void start_step(imagine_call_t *call, const imagine_call_request_t *reque
         call->keeps_answer = false;
     }
     stop_step(call);
+    imi_exchange_reset(exchange); /* the last answer, too */
     url = imi_arena_strdup(&call->arena, request->url);
     if (url == NULL || call->is_out_of_memory ||
         imi_body_finish(request->body, &exchange->body, &exchange->body_count, &content_type) !=
@@ -345,6 +346,11 @@ imagine_http_response_t imi_call_response(imagine_call_t *call) {
  */
 
 static void repeat(imagine_call_t *call) {
+    if (!call->is_committed && call->token != NULL && !imi_token_may_serve(call->token)) {
+        call->has_lost_token = true;
+        end(call, IMAGINE_EEXHAUSTED, NULL);
+        return;
+    }
     send_exchange(call);
 }
 
@@ -400,10 +406,11 @@ static void on_refused(imagine_call_t *call) {
     imi_trace(call->request, "http.refused status=%" PRId32 " reason=%s", response.status,
               imagine_err_name(verdict->reason));
     if (may_go_on_reading(call)) {
-        bool is_passing = verdict->reason == IMAGINE_ERATE ||
+        bool is_passing = verdict->reason == IMAGINE_ERATE || verdict->reason == IMAGINE_EQUOTA ||
                           verdict->reason == IMAGINE_EUPSTREAM ||
                           verdict->reason == IMAGINE_EPROTOCOL;
         if (is_passing || call->repeats + 1 < REFUSED_POLLS_MAX) {
+            imi_request_mark_token(call->request, call, verdict->reason);
             uint64_t pause = poll_pause_ms(call, call->repeats);
             repeat_later(call, verdict->retry_after_ms > pause ? verdict->retry_after_ms : pause);
             return;
@@ -413,6 +420,11 @@ static void on_refused(imagine_call_t *call) {
         return;
     }
     call->http_status = response.status;
+    if (call->is_committed && imi_request_mark_token(call->request, call, verdict->reason)) {
+        /* The work was taken on with this token: another one would have it done, and paid, twice.
+         */
+        verdict->reason = IMAGINE_EUPSTREAM;
+    }
     end(call, verdict->reason, verdict->message);
 }
 

@@ -43,7 +43,8 @@ struct imagine_call {
     imi_buf_t kept_answer;       /* an answer that a result lies in */
     bool keeps_answer;
 
-    bool is_committed; /* a provider took the work on, or may have */
+    bool has_lost_token; /* another call learned that the token is spent: the next one, please */
+    bool is_committed;   /* a provider took the work on, or may have */
     const char *task_id;
     void *state;
 

@@ -417,6 +417,10 @@ static int set_tokens_step(void *user) {
         change->err = imi_secrets_add(im, tokens);
     if (change->err == 0)
         change->err = imi_pool_set_tokens(provider->pool, tokens, imi_clock(im));
+    if (change->err == 0) {
+        imi_sync_reload(im);
+        imi_tasks_resume(im);
+    }
     return 1;
 }
 

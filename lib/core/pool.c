@@ -422,6 +422,10 @@ const char *imi_token_fingerprint(const imi_token_t *token) {
     return token->fingerprint;
 }
 
+bool imi_token_may_serve(const imi_token_t *token) {
+    return token->state == IMI_TOKEN_ACTIVE || token->is_probing;
+}
+
 uint32_t imi_token_index(const imi_token_t *token) {
     return token->index;
 }

@@ -57,6 +57,8 @@ void imi_pool_release(imi_pool_t *pool,
 
 const char *imi_token_text(const imi_token_t *token);
 const char *imi_token_fingerprint(const imi_token_t *token);
+/* False once another call has set it aside meanwhile. */
+bool imi_token_may_serve(const imi_token_t *token);
 uint32_t imi_token_index(const imi_token_t *token); /* place in the list, from 1: "#1" in traces */
 
 /* What a call learned. `model` NULL: the whole token. Exhaustion holds for the token's group too. A

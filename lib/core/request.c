@@ -113,7 +113,6 @@ static void stop_timer(imagine_request_t *request, imagine_timer_t **timer) {
 static void enlist(imagine_request_t *request) {
     imagine_t *im = request->im;
     request->number = ++im->last_number;
-    request->catalogue = imi_catalogue_retain(im->catalogue);
     imi_list_append(&im->requests, &request->link);
     imagine_request_retain(request); /* the list's reference */
     im->counters.in_flight++;
@@ -128,6 +127,7 @@ int imi_request_start(imagine_request_t *request, int error, const char *message
     if (err != 0)
         return err;
     enlist(request);
+    request->catalogue = imi_catalogue_retain(im->catalogue);
     request->is_starting = true;
     if (error != 0)
         imi_request_fail(request, error, message);
@@ -145,31 +145,37 @@ int imi_request_resume(imagine_request_t *request, imi_task_t *task) {
     imi_token_t *token = NULL;
     const char *message = NULL;
     int err;
-    request->task = task;
     request->params.size = sizeof(request->params);
     request->params.model = imi_arena_strdup(&request->arena, task->model);
-    if (request->params.model == NULL || arm_deadline(request, IMI_TASK_TIME_MAX_MS) != 0)
+    if (request->params.model == NULL)
         return IMAGINE_ENOMEM;
-    enlist(request);
-    atomic_store(&request->has_ended, true);
-    atomic_store(&request->is_over, true); /* nobody waits for a resumed task's request */
-    task->reader = request;
-    request->is_starting = true;
+    request->catalogue = imi_catalogue_retain(request->im->catalogue);
     err = imi_params_resolve(request, &message);
     if (err == 0 && request->provider->code.resume == NULL)
         err = IMAGINE_ENOTSUP;
     if (err == 0 && task->fingerprint != NULL) {
         token = imi_pool_hold(request->provider->pool, task->fingerprint);
-        message = "the token that made this task is not configured any more";
         if (token == NULL)
             err = IMAGINE_ENOTOKEN;
     }
     if (err == 0)
-        err = imi_call_start(request, token, false, request->provider->code.resume,
-                             task->upstream_id);
-    if (err != 0)
-        imi_request_fail(request, err, message);
-    request->is_starting = false;
+        err = arm_deadline(request, IMI_TASK_TIME_MAX_MS);
+    if (err != 0) {
+        if (token != NULL)
+            imi_pool_release(request->provider->pool, token);
+        imi_catalogue_release(request->catalogue);
+        request->catalogue = NULL;
+        return err;
+    }
+    enlist(request);
+    atomic_store(&request->has_ended, true);
+    atomic_store(&request->is_over, true); /* nobody waits for a resumed task's request */
+    request->im->counters.in_flight--;
+    request->task = task;
+    task->reader = request;
+    if (imi_call_start(request, token, false, request->provider->code.resume, task->upstream_id) !=
+        0)
+        imi_request_fail(request, IMAGINE_ENOMEM, NULL);
     return 0;
 }
 
@@ -435,25 +441,27 @@ static void format_until(char out[IMI_TIME_TEXT_SIZE], int64_t unix_ms) {
 }
 
 /* The token's fault: sets it aside. True: another one may try. */
-static bool mark_token(imagine_request_t *request, imagine_call_t *call) {
+bool imi_request_mark_token(imagine_request_t *request, const imagine_call_t *call, int reason) {
     const imagine_verdict_t *verdict = &call->verdict;
     imi_provider_t *provider = request->provider;
     imi_clock_t clock = imi_clock(request->im);
     char until_text[IMI_TIME_TEXT_SIZE] = "";
     bool is_for_model = verdict->is_for_model != 0 ||
-                        (call->error == IMAGINE_EQUOTA && request->entry->is_quota_per_model);
+                        (reason == IMAGINE_EQUOTA && request->entry->is_quota_per_model);
     const char *model = is_for_model ? request->api_id : NULL;
     uint64_t cooling_ms;
     bool is_probed = false;
     int64_t until;
-    if (call->error == IMAGINE_EQUOTA) {
+    if (call->has_lost_token)
+        return true; /* whoever learned it has marked it */
+    if (reason == IMAGINE_EQUOTA) {
         until = imi_quota_until(request->entry, clock.unix_ms, verdict->retry_after_ms, &is_probed);
         format_until(until_text, until);
         if (call->token == NULL)
             provider->anonymous_until_ms = clock.now_ms + (uint64_t)(until - clock.unix_ms);
         else
             imi_pool_exhausted(provider->pool, call->token, model, until, is_probed, clock);
-    } else if (call->error == IMAGINE_ERATE) {
+    } else if (reason == IMAGINE_ERATE) {
         cooling_ms = verdict->retry_after_ms != 0 ? verdict->retry_after_ms : 5000;
         if (call->token == NULL)
             provider->anonymous_until_ms = clock.now_ms + cooling_ms;
@@ -463,19 +471,19 @@ static bool mark_token(imagine_request_t *request, imagine_call_t *call) {
         format_until(until_text, clock.unix_ms + (int64_t)cooling_ms);
     } else if (call->token == NULL) {
         return false; /* there is no token to blame, and none to try instead */
-    } else if (call->error == IMAGINE_ETOKEN) {
+    } else if (reason == IMAGINE_ETOKEN) {
         imi_pool_invalid(provider->pool, call->token, clock);
-    } else if (call->error == IMAGINE_EPLAN) {
+    } else if (reason == IMAGINE_EPLAN) {
         imi_pool_no_plan(provider->pool, call->token, request->api_id, clock);
     } else {
         return false;
     }
     if (call->token != NULL)
         log_token(request, call,
-                  call->error == IMAGINE_EQUOTA   ? "exhausted"
-                  : call->error == IMAGINE_ERATE  ? "cooling"
-                  : call->error == IMAGINE_ETOKEN ? "invalid"
-                                                  : "no_plan",
+                  reason == IMAGINE_EQUOTA   ? "exhausted"
+                  : reason == IMAGINE_ERATE  ? "cooling"
+                  : reason == IMAGINE_ETOKEN ? "invalid"
+                                             : "no_plan",
                   until_text);
     return true;
 }
@@ -495,7 +503,7 @@ static bool account(imagine_request_t *request, imagine_call_t *call) {
             imi_pool_succeeded(provider->pool, call->token, request->api_id, clock);
         log_breaker(request, imi_breaker_succeeded(&provider->breaker, clock.now_ms));
     } else {
-        may_rotate = mark_token(request, call);
+        may_rotate = imi_request_mark_token(request, call, call->error);
         if (call->token != NULL)
             imi_pool_failed(provider->pool, call->token);
         if (is_provider_fault(call->error))
@@ -711,7 +719,8 @@ static void keep_outcome(imagine_request_t *request, bool has_succeeded, const c
     if (request->task != NULL)
         imi_task_ended(request->im, request->task, has_succeeded, outcome);
     request->task = NULL;
-    delist(request);
+    if (atomic_load(&request->is_over)) /* else the caller is still to be told, and then */
+        delist(request);
 }
 
 void imi_request_succeed(imagine_request_t *request) {

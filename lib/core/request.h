@@ -84,11 +84,15 @@ imagine_request_t *imi_request_new(imagine_t *im, imi_action_t action);
 int imi_request_start(imagine_request_t *request, int error, const char *message);
 /* Ends it early, from the next turn of the loop on. */
 void imi_request_cancel(imagine_request_t *request);
-/* Likewise for one that is a task's reader, after a restart. */
+/* Likewise for one that is a task's reader, after a restart. IMAGINE_ENOTOKEN, EPROVIDER …: not
+ * possible with what is configured now; the task stays as it is. */
 int imi_request_resume(imagine_request_t *request, imi_task_t *task);
 
 /* Reports of the call under way (call.c). */
 void imi_request_call_ended(imagine_request_t *request, imagine_call_t *call);
+/* An answer blamed the token (IMAGINE_EQUOTA, ERATE, ETOKEN, EPLAN): sets it aside. False: it
+ * blamed something else, or there is no other token to try. */
+bool imi_request_mark_token(imagine_request_t *request, const imagine_call_t *call, int reason);
 /* The provider took it on as a task: answers the caller, who may be gone after that. */
 void imi_request_became_task(imagine_request_t *request, const char *task_id, uint32_t predict_s);
 

@@ -164,6 +164,11 @@ static int start_loading(imi_sync_t *sync) {
     return 0;
 }
 
+void imi_sync_reload(imagine_t *im) {
+    if (im->sync != NULL && !im->sync->is_loading && start_loading(im->sync) != 0)
+        complain(im->sync, IMAGINE_ENOMEM);
+}
+
 bool imi_sync_is_loading(const imagine_t *im) {
     return im->sync != NULL && im->sync->is_loading;
 }

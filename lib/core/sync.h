@@ -14,6 +14,8 @@ int imi_sync_attach(imagine_t *im, imagine_storage_t *storage);
 /* Writes what is pending, for a second at most, then closes the storage and calls back once. */
 void imi_sync_close(imagine_t *im, imagine_closed_cb closed, void *user);
 
+/* Once more, for tokens and providers that came later than the storage. */
+void imi_sync_reload(imagine_t *im);
 bool imi_sync_is_loading(const imagine_t *im);
 void imi_sync_wait(imagine_t *im, imagine_request_t *request);
 

@@ -78,6 +78,7 @@ imi_task_t *imi_task_new(imagine_request_t *request, const char *upstream_id, ui
     imi_task_t *task = imi_mem_zalloc(mem, sizeof(*task));
     uint64_t random[2] = {imi_random64(im), imi_random64(im)};
     const imagine_call_t *call = request->call;
+    forget_old(im);
     if (task == NULL)
         return NULL;
     imi_list_init(&task->link);
@@ -119,10 +120,9 @@ void imi_task_ended(imagine_t *im, imi_task_t *task, bool has_succeeded, const c
     save(im, task);
     imi_log(im, IMAGINE_LOG_INFO, "task.ended id=%s provider=%s state=%s", task->id, task->provider,
             state_names[task->state]);
-    forget_old(im);
 }
 
-/* Done whenever a task ends or is asked for: no timer that wakes an idle process. */
+/* Done whenever a task is made or asked for: no timer that wakes an idle process. */
 static void forget_old(imagine_t *im) {
     int64_t now_unix_ms = im->io->unix_ms(im->io->context);
     while (!imi_list_is_empty(&im->ended_tasks)) {
@@ -277,10 +277,18 @@ static imi_task_t *read_task(imagine_t *im, const char *id, imi_slice_t json) {
     return NULL;
 }
 
+/* A task whose provider or token is not configured (yet) waits for that; it is not lost. */
+static void resume(imagine_t *im, imi_task_t *task) {
+    imagine_request_t *reader = imi_request_new(im, IMI_VIDEO);
+    int err = reader != NULL ? imi_request_resume(reader, task) : IMAGINE_ENOMEM;
+    imi_log(im, err == 0 ? IMAGINE_LOG_INFO : IMAGINE_LOG_WARN, "task.%s id=%s provider=%s",
+            err == 0 ? "resumed" : "waits", task->id, task->provider);
+    imagine_request_release(reader);
+}
+
 void imi_task_load(imagine_t *im, const char *key, const void *value, size_t value_size) {
     imi_slice_t json = {value, value_size};
     const char *id = imi_text_starts_with(key, KEY_PREFIX) ? key + sizeof(KEY_PREFIX) - 1 : key;
-    imagine_request_t *reader;
     imi_task_t *task;
     if (!is_id(id) || imi_map_get(&im->tasks, id, strlen(id)) != NULL ||
         !imi_json_valid(json, 4, NULL))
@@ -293,9 +301,15 @@ void imi_task_load(imagine_t *im, const char *key, const void *value, size_t val
         return;
     }
     im->counters.tasks++;
-    imi_log(im, IMAGINE_LOG_INFO, "task.resumed id=%s provider=%s", task->id, task->provider);
-    reader = imi_request_new(im, IMI_VIDEO);
-    if (reader == NULL || imi_request_resume(reader, task) != 0)
-        imi_task_ended(im, task, false, "the task could not be resumed");
-    imagine_request_release(reader);
+    resume(im, task);
+}
+
+void imi_tasks_resume(imagine_t *im) {
+    const imi_map_entry_t *entry;
+    size_t position = 0;
+    while (imi_map_next(&im->tasks, &position, &entry)) {
+        imi_task_t *task = entry->value;
+        if (task->state == IMI_TASK_PROCESSING && task->reader == NULL)
+            resume(im, task);
+    }
 }

@@ -42,6 +42,8 @@ void imi_task_answer(imagine_request_t *request, const char *id);
 
 /* A record that the store brought: goes on reading if it is not over. */
 void imi_task_load(imagine_t *im, const char *key, const void *value, size_t value_size);
+/* Tasks without a reader get one, if what they need is configured by now. */
+void imi_tasks_resume(imagine_t *im);
 void imi_tasks_reset(imagine_t *im);
 
 #endif

@@ -196,6 +196,8 @@ static void finish(imagine_http_exchange_t *exchange, int error, bool was_sent,
     if (exchange->time_limit != NULL)
         sim_event_remove(exchange->sim, exchange->time_limit);
     exchange->sim->exchange_count--;
+    if (error == 0 && exchange->sim->chaos != NULL)
+        sim_chaos_delivered(exchange->sim, exchange->reply);
     sim_reply_free(exchange->reply);
     free(exchange);
     handler->on_end(&end, user);

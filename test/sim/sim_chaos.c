@@ -91,31 +91,13 @@ static size_t creates(const imagine_http_request_t *request) {
     return number <= SIM_REQUESTS_MAX ? number : 0;
 }
 
-typedef struct told {
-    sim_t *sim;
-    size_t token;
-    int64_t until_unix_ms;
-} told_t;
-
-/* The token counts as spent when the answer that says so has arrived, not before. */
-static void on_told(void *user) {
-    told_t *told = user;
-    if (told->sim->chaos->tokens[told->token].spent_until_unix_ms < told->until_unix_ms)
-        told->sim->chaos->tokens[told->token].spent_until_unix_ms = told->until_unix_ms;
-    free(told);
-}
-
-static void tell_spent(sim_t *sim, size_t token, uint64_t delay_ms) {
-    told_t *told = calloc(1, sizeof(*told));
+/* The token counts as spent when the answer that says so has arrived whole, not before: nobody
+ * knows what an answer said that was not waited for. */
+void sim_chaos_delivered(sim_t *sim, const sim_reply_t *reply) {
     int64_t day_ms = 24 * 60 * 60 * 1000, offset_ms = 8 * 60 * 60 * 1000;
-    ck_assert_ptr_nonnull(told);
-    told->sim = sim;
-    told->token = token;
-    /* Both clouds of the chaos keep Beijing days. Two seconds of grace: the head, body and end of
-     * the answer arrive in events of their own. */
-    told->until_unix_ms =
-        ((sim->unix_ms + (int64_t)delay_ms + offset_ms) / day_ms + 1) * day_ms - offset_ms;
-    sim_event_add(sim, delay_ms + 2000, on_told, told);
+    if (reply->spends_token != 0) /* every cloud of the chaos keeps Beijing days, or longer ones */
+        sim->chaos->tokens[reply->spends_token - 1].spent_until_unix_ms =
+            ((sim->unix_ms + offset_ms) / day_ms + 1) * day_ms - offset_ms;
 }
 
 static sim_reply_t *failing_reply(sim_t *sim, uint64_t delay_ms, size_t token, bool *out_may_run) {
@@ -127,10 +109,10 @@ static sim_reply_t *failing_reply(sim_t *sim, uint64_t delay_ms, size_t token, b
     switch (sim_random(sim) % 14) {
     case 0:
     case 1:
-        if (token != SIZE_MAX)
-            tell_spent(sim, token, delay_ms);
-        return sim_reply_new(delay_ms, sim_random(sim) % 2 == 0 ? 429 : 402, NULL,
-                             spent[sim_random(sim) % 3]);
+        reply = sim_reply_new(delay_ms, sim_random(sim) % 2 == 0 ? 429 : 402, NULL,
+                              spent[sim_random(sim) % 3]);
+        reply->spends_token = token != SIZE_MAX ? token + 1 : 0;
+        return reply;
     case 2:
         return sim_reply_new(delay_ms, 429, "Retry-After: 3", "{\"message\":\"slow down\"}");
     case 3:

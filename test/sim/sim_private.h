@@ -25,6 +25,7 @@ struct sim_reply {
     bool was_sent;
     size_t cut_at;
     bool is_stalled;
+    size_t spends_token; /* chaos: its number plus one; 0: none */
 };
 
 struct imagine_http_exchange {
@@ -45,6 +46,7 @@ void sim_reply_free(sim_reply_t *reply);
 
 /* sim_chaos.c */
 sim_reply_t *sim_chaos_reply(sim_t *sim, const imagine_http_request_t *request);
+void sim_chaos_delivered(sim_t *sim, const sim_reply_t *reply);
 void sim_chaos_done(sim_t *sim, sim_request_t *request, const imagine_result_t *result);
 void sim_chaos_free(sim_t *sim);
 

@@ -707,7 +707,7 @@ START_TEST(a_secret_in_what_a_provider_says_is_masked) {
     ck_assert_ptr_null(strstr(request->message, "secret"));
     ck_assert_ptr_nonnull(strstr(request->message, "bad key"));
     ck_assert_ptr_null(strchr(request->message, '\n'));
-    ck_assert_ptr_null(strstr(sim->log, "secret"));
+    ck_assert(sim->log == NULL || strstr(sim->log, "secret") == NULL);
     ck_assert_ptr_null(strstr(sim->trace, "secret"));
     sim_close(sim);
 }

@@ -1,0 +1,134 @@
+/* catalogue_merge.c: see catalogue_merge.h. */
+#include "core/catalogue_merge.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "imagine.h"
+
+static cJSON *member(const cJSON *object, const char *name) {
+    return cJSON_GetObjectItemCaseSensitive(object, name);
+}
+
+/* `value` belongs to the object afterwards, or is gone when memory is out. */
+static int set_member(cJSON *object, const char *name, cJSON *value) {
+    cJSON *old = member(object, name);
+    if (value == NULL)
+        return IMAGINE_ENOMEM;
+    if (old != NULL) { /* keeps its place, and its name without another allocation */
+        value->string = old->string;
+        old->string = NULL;
+        cJSON_ReplaceItemViaPointer(object, old, value);
+        return 0;
+    }
+    if (cJSON_AddItemToObject(object, name, value))
+        return 0;
+    cJSON_Delete(value);
+    return IMAGINE_ENOMEM;
+}
+
+/* The object under this name, made if there is none; NULL: no memory. */
+static cJSON *object_member(cJSON *object, const char *name) {
+    cJSON *found = member(object, name);
+    if (cJSON_IsObject(found))
+        return found;
+    if (set_member(object, name, cJSON_CreateObject()) != 0)
+        return NULL;
+    return member(object, name);
+}
+
+static int merge_object(cJSON *object, const cJSON *patch);
+
+static int merge_member(cJSON *object, const cJSON *patch) {
+    cJSON *below = NULL;
+    if (cJSON_IsNull(patch)) {
+        cJSON_DeleteItemFromObjectCaseSensitive(object, patch->string);
+        return 0;
+    }
+    if (!cJSON_IsObject(patch))
+        return set_member(object, patch->string, cJSON_Duplicate(patch, true));
+    below = object_member(object, patch->string);
+    return below != NULL ? merge_object(below, patch) : IMAGINE_ENOMEM;
+}
+
+/* Nesting is bounded, and so is the recursion. */
+static int merge_object(cJSON *object, const cJSON *patch) {
+    int err = 0;
+    for (const cJSON *at = patch->child; at != NULL && err == 0; at = at->next)
+        err = merge_member(object, at);
+    return err;
+}
+
+static bool has_same_text(const cJSON *a, const cJSON *b, const char *name) {
+    const char *text = cJSON_GetStringValue(member(a, name));
+    const char *other = cJSON_GetStringValue(member(b, name));
+    return text != NULL && other != NULL && strcmp(text, other) == 0;
+}
+
+static cJSON *find_model(const cJSON *models, const cJSON *patch) {
+    const char *name = member(patch, "key") != NULL ? "key" : "id";
+    for (cJSON *at = models->child; at != NULL; at = at->next)
+        if (has_same_text(at, patch, name))
+            return at;
+    return NULL;
+}
+
+static int merge_model(cJSON *models, const cJSON *patch) {
+    cJSON *model = find_model(models, patch);
+    if (cJSON_IsTrue(member(patch, "remove"))) {
+        if (model != NULL)
+            cJSON_Delete(cJSON_DetachItemViaPointer(models, model));
+        return 0; /* one that has gone already is no mistake: catalogues change */
+    }
+    if (model == NULL) {
+        model = cJSON_CreateObject();
+        if (!cJSON_AddItemToArray(models, model)) {
+            cJSON_Delete(model);
+            return IMAGINE_ENOMEM;
+        }
+    }
+    return merge_object(model, patch);
+}
+
+static int merge_models(cJSON *provider, const cJSON *patches) {
+    cJSON *models = member(provider, "models");
+    int err = 0;
+    if (!cJSON_IsArray(models)) {
+        err = set_member(provider, "models", cJSON_CreateArray());
+        models = member(provider, "models");
+    }
+    for (const cJSON *at = patches->child; at != NULL && err == 0; at = at->next)
+        err = merge_model(models, at);
+    return err;
+}
+
+static int merge_provider(cJSON *provider, const cJSON *patch) {
+    int err = 0;
+    for (const cJSON *at = patch->child; at != NULL && err == 0; at = at->next)
+        err = strcmp(at->string, "models") == 0 && cJSON_IsArray(at) ? merge_models(provider, at)
+                                                                     : merge_member(provider, at);
+    return err;
+}
+
+int imi_catalogue_merge(cJSON *document, const cJSON *patch) {
+    int err = 0;
+    for (const cJSON *at = patch->child; at != NULL && err == 0; at = at->next) {
+        cJSON *providers = NULL;
+        if (strcmp(at->string, "providers") != 0 || !cJSON_IsObject(at)) {
+            err = merge_member(document, at);
+            continue;
+        }
+        providers = object_member(document, "providers");
+        if (providers == NULL)
+            return IMAGINE_ENOMEM;
+        for (const cJSON *entry = at->child; entry != NULL && err == 0; entry = entry->next) {
+            cJSON *provider =
+                cJSON_IsObject(entry) ? object_member(providers, entry->string) : NULL;
+            if (cJSON_IsObject(entry))
+                err = provider != NULL ? merge_provider(provider, entry) : IMAGINE_ENOMEM;
+            else
+                err = merge_member(providers, entry);
+        }
+    }
+    return err;
+}

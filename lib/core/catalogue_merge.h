@@ -1,0 +1,13 @@
+/* catalogue_merge.h: one catalogue document laid over another, as trees. */
+#ifndef IMI_CORE_CATALOGUE_MERGE_H
+#define IMI_CORE_CATALOGUE_MERGE_H
+
+#include <cjson/cJSON.h>
+
+/* RFC 7396 (JSON merge patch), but for the "models" of a provider, which are merged entry by entry:
+ * one with the same "key" (or, without a key, the same "id") is patched, {"key": …, "remove": true}
+ * removes it, others are appended in order. 0 or IMAGINE_ENOMEM; then `document` is of no use. Both
+ * have been checked (catalogue_check.h): nesting and numbers of members are bounded. */
+int imi_catalogue_merge(cJSON *document, const cJSON *patch);
+
+#endif
