@@ -183,7 +183,7 @@ static bool take_decimal(imi_slice_t *rest, int64_t unit_ms, int64_t *out_ms) {
         take(rest, 1);
         for (; rest->size != 0 && is_digit(rest->data[0]); take(rest, 1)) {
             int64_t digit = rest->data[0] - '0';
-            has_rest = has_rest || (part_ms % 10 != 0 && digit != 0);
+            has_rest = has_rest || (digit != 0 && (part_ms < 10 || part_ms % 10 != 0));
             part_ms /= 10;
             ms += digit * part_ms;
         }
