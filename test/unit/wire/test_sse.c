@@ -64,6 +64,7 @@ static const struct {
     {"a name does not outlive its event", "event: a\ndata: x\n\ndata: y\n\n", "a=x;message=y;"},
     {"a name without data is no event", "event: a\n\ndata: y\n\n", "message=y;"},
     {"CRLF", "data: a\r\n\r\ndata: b\r\n\r\n", "message=a;message=b;"},
+    {"a CRLF inside an event", "data: a\r\ndata: b\r\n\r\n", "message=a\nb;"},
     {"CR", "data: a\r\rdata: b\r\r", "message=a;message=b;"},
     {"all three mixed", "data: a\rdata: b\ndata: c\r\n\ndata: d\n\r", "message=a\nb\nc;message=d;"},
     {"CR LF CR is two line ends", "data: a\r\n\r", "message=a;"},
