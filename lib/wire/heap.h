@@ -22,7 +22,7 @@ typedef struct imi_heap {
 } imi_heap_t;
 
 void imi_heap_init(imi_heap_t *heap, const imi_mem_t *mem);
-void imi_heap_reset(imi_heap_t *heap); /* frees the table; the nodes are their owners' */
+void imi_heap_reset(imi_heap_t *heap); /* frees the table; nodes still in it are let go */
 
 int imi_heap_reserve(imi_heap_t *heap, size_t count); /* room for so many, -1: no memory */
 /* A node that is in this heap already moves to its new key. -1: no memory. */

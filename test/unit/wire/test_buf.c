@@ -74,6 +74,8 @@ START_TEST(the_limit_itself_fits_and_one_more_byte_does_not) { /* _i: the limit 
     ck_assert_int_eq(imi_buf_append_byte(&buf, 'y'), IMI_BUF_TOO_LARGE);
     ck_assert_uint_eq(buf.size, limit);
     ck_assert_int_eq(buf.error, IMI_BUF_TOO_LARGE);
+    imi_buf_consume(&buf, 1); /* what is moved ends where the memory does */
+    ck_assert_uint_eq(strlen(buf.data), limit - 1);
     imi_buf_reset(&buf);
 }
 END_TEST

@@ -56,6 +56,9 @@ START_TEST(any_node_can_come_move_and_leave) { /* _i: the seed */
                 smallest = nodes[i].key;
         }
         ck_assert_uint_eq(heap.count, count);
+        for (size_t i = 1; i < count; i++)
+            ck_assert_msg(heap.nodes[i]->key >= heap.nodes[(i - 1) / 2]->key, "seed %d step %d", _i,
+                          step);
         ck_assert_msg(count == 0 || imi_heap_first(&heap)->key == smallest, "seed %d step %d", _i,
                       step);
     }
