@@ -1,0 +1,107 @@
+// examples.test.mjs: the programs that users copy from, and the README's own, compiled and run.
+import assert from "node:assert/strict";
+import http from "node:http";
+import { readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { after, before, beforeEach, test } from "node:test";
+import { build, root, run, scratch, startUpstream } from "../support/harness.mjs";
+import { readPng } from "../support/png.mjs";
+
+let upstream;
+before(async () => (upstream = await startUpstream()));
+after(() => upstream?.stop());
+beforeEach(() => upstream.reset());
+
+const example = (name) => path.join(build, "examples", name);
+
+test("generate draws a sample without any setting", async () => {
+  const cwd = scratch();
+  const { code, stderr } = await run(example("generate"), ["a quiet sea at dawn", "sea.png"], { cwd });
+  assert.equal(code, 0, stderr);
+  assert.equal(stderr, "");
+  readPng(readFileSync(path.join(cwd, "sea.png")));
+});
+
+test("generate asks a provider, and brings the picture's bytes", async () => {
+  const cwd = scratch();
+  const { code, stderr } = await run(example("generate"), ["a sea", "sea.png", "gitee/flux-2"], { cwd, env: { ...upstream.settings, GITEE_TOKENS: "t1", ALLOW_PRIVATE_HOSTS: "127.0.0.1", STATE_FILE: ":memory:" } });
+  assert.equal(code, 0, stderr);
+  const picture = readPng(readFileSync(path.join(cwd, "sea.png")));
+  assert.deepEqual([picture.width, picture.height], [8, 8]);
+});
+
+test("generate says why there is no picture", async () => {
+  const { code, stderr } = await run(example("generate"), ["a sea", "sea.png", "gitee/flux-2"], { env: { STATE_FILE: ":memory:" } });
+  assert.equal(code, 1);
+  assert.match(stderr, /error_gitee_token_required/);
+  assert.equal((await run(example("generate"), [])).code, 2);
+});
+
+/** What examples/custom_provider.c is written for: tasks, polls, tokens that run out. */
+async function acme({ spent = [] } = {}) {
+  const seen = [];
+  const server = http.createServer((request, response) => {
+    const token = (request.headers.authorization ?? "").replace("Bearer ", "");
+    let body = "";
+    request.on("data", (piece) => (body += piece));
+    request.on("end", () => {
+      seen.push({ route: `${request.method} ${request.url}`, token, body: body === "" ? undefined : JSON.parse(body) });
+      const answer = (status, json) => {
+        response.writeHead(status, { "content-type": "application/json" });
+        response.end(JSON.stringify(json));
+      };
+      if (spent.includes(token)) answer(429, { message: "your quota is spent" });
+      else if (request.method === "POST") answer(200, { task: { id: "a/b 1" } });
+      else if (seen.filter((entry) => entry.route.startsWith("GET")).length < 3) answer(200, { task: { state: "running" } });
+      else answer(200, { task: { state: "done", images: ["https://cdn.example/cat.png"] } });
+    });
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return { seen, origin: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
+}
+
+test("custom_provider makes a task, polls it, and prints the address", async () => {
+  const provider = await acme();
+  const { code, stdout, stderr } = await run(example("custom_provider"), [provider.origin, "token-a,token-b", "a cat"]);
+  provider.close();
+  assert.equal(code, 0, stdout + stderr);
+  assert.equal(stdout, "https://cdn.example/cat.png\n");
+  const [create, ...polls] = provider.seen;
+  assert.equal(create.body.prompt, "a cat");
+  assert.equal(polls.length, 3);
+  assert.equal(new Set(provider.seen.map((entry) => entry.token)).size, 1, "a task belongs to the token that made it");
+});
+
+test("custom_provider goes on with the next token when one is spent", async () => {
+  const provider = await acme({ spent: ["token-a"] });
+  for (let i = 0; i < 2; i++) {
+    const { code, stdout } = await run(example("custom_provider"), [provider.origin, "token-a,token-b", "a cat"]);
+    assert.equal(code, 0, stdout);
+  }
+  const spent = await acme({ spent: ["token-a", "token-b"] });
+  const { code, stdout } = await run(example("custom_provider"), [spent.origin, "token-a,token-b", "a cat"]);
+  assert.equal(code, 1);
+  assert.match(stdout, /error_acme_token_exhausted/);
+  provider.close();
+  spent.close();
+});
+
+test("the README's program compiles as it stands, and makes a picture", async () => {
+  const cwd = scratch();
+  const text = /```c\n(#include <imagine\.h>[\s\S]*?)```/.exec(readFileSync(path.join(root, "README.md"), "utf8"))?.[1];
+  assert.ok(text, "the README has no such program any more");
+  writeFileSync(path.join(cwd, "picture.c"), text);
+  const compiled = await run(process.env.CC ?? "cc", ["-std=c11", "-Wall", "-Wextra", "-Werror", `-I${root}/include`, "-o", "picture", "picture.c", `-L${build}`, "-limagine", `-Wl,-rpath,${build}`], { cwd });
+  assert.equal(compiled.code, 0, compiled.stderr);
+  const { code, stdout, stderr } = await run(path.join(cwd, "picture"), [], { cwd });
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^data:image\/png;base64,/);
+});
+
+test("the README's catalogue is one that the server takes", async () => {
+  const cwd = scratch();
+  const text = /```json\n([\s\S]*?)```/.exec(readFileSync(path.join(root, "README.md"), "utf8"))?.[1];
+  writeFileSync(path.join(cwd, "catalogue.json"), text);
+  const { code, stderr, stdout } = await run(path.join(build, "imagine-server"), ["--check"], { cwd, env: { CATALOGUE: "catalogue.json", STATE_FILE: ":memory:" } });
+  assert.equal(code, 0, stdout + stderr);
+});
