@@ -75,6 +75,22 @@ START_TEST(a_nul_is_data) {
 }
 END_TEST
 
+START_TEST(one_percent_sign_at_the_end_of_much_base64_still_fits) {
+    char text[500] = "data:;base64,";
+    size_t head_size = strlen(text), size = 0;
+    imi_dataurl_t url;
+    imi_arena_t arena;
+    bool is_nomem = false;
+    memset(text + head_size, 'A', 402);
+    memcpy(text + head_size + 402, "%3D=", 5);
+    imi_arena_init(&arena, NULL, 0);
+    ck_assert(imi_dataurl_parse(imi_slice_of(text), &url));
+    ck_assert_ptr_nonnull(imi_dataurl_decode(&arena, &url, &size, &is_nomem));
+    ck_assert_uint_eq(size, 301);
+    imi_arena_reset(&arena);
+}
+END_TEST
+
 START_TEST(out_of_memory_is_told_from_broken) {
     failing_mem_t failing;
     imi_dataurl_t url;
@@ -214,6 +230,7 @@ static Suite *dataurl_suite(void) {
     TCase *tcase = tcase_create("dataurl");
     tcase_add_loop_test(tcase, a_data_url_is_taken_apart, 0, COUNT_OF(url_cases));
     tcase_add_test(tcase, a_nul_is_data);
+    tcase_add_test(tcase, one_percent_sign_at_the_end_of_much_base64_still_fits);
     tcase_add_test(tcase, out_of_memory_is_told_from_broken);
     tcase_add_test(tcase, encoding_takes_one_allocation_and_comes_back);
     tcase_add_loop_test(tcase, a_picture_is_known_by_its_first_bytes, 0, COUNT_OF(sniff_cases));

@@ -399,6 +399,7 @@ static const struct {
     {"a\\nb", "a", false},
     {"a", "a\n", false},
     {"\\x", "x", false},
+    {"\\x", "\\x", false},
 };
 
 START_TEST(keys_are_compared_decoded) { /* _i walks key_cases */
@@ -464,6 +465,59 @@ START_TEST(text_from_a_string) { /* _i walks text_cases */
     if (plain.data != NULL)
         ck_assert(imi_slice_equals(plain, expected));
     imi_arena_reset(&arena);
+}
+END_TEST
+
+/* RFC 3629, section 3. */
+static void expect_utf8(uint32_t c, char out[5]) {
+    size_t size = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    static const unsigned char leads[] = {0, 0x00, 0xC0, 0xE0, 0xF0};
+    for (size_t i = 0; i < size; i++) {
+        uint32_t bits = c >> (6 * (size - 1 - i));
+        out[i] = (char)(unsigned char)(i == 0 ? leads[size] | bits : 0x80 | (bits & 0x3F));
+    }
+    out[size] = '\0';
+}
+
+START_TEST(every_escaped_unit_is_its_character_or_refused) { /* _i: lower or upper case */
+    imi_arena_t arena;
+    imi_arena_init(&arena, NULL, 0);
+    for (unsigned unit = 1; unit <= 0xFFFF; unit++) {
+        char value[16], expected[5];
+        bool is_surrogate = unit >= 0xD800 && unit <= 0xDFFF;
+        const char *text = NULL;
+        snprintf(value, sizeof(value), _i == 0 ? "\"\\u%04x\"" : "\"\\u%04X\"", unit);
+        text = imi_json_text(&arena, imi_slice_of(value), NULL);
+        expect_utf8(unit, expected);
+        ck_assert_msg((text == NULL) == is_surrogate, "%s", value);
+        ck_assert_msg(is_surrogate || strcmp(text, expected) == 0, "%s", value);
+        ck_assert_msg(imi_json_valid(imi_slice_of(value), 1, NULL) == !is_surrogate, "%s", value);
+        imi_arena_reset(&arena);
+    }
+}
+END_TEST
+
+static const unsigned surrogate_edges[] = {0xD7FF, 0xD800, 0xD801, 0xDBFF, 0xDC00,
+                                           0xDC01, 0xDFFE, 0xDFFF, 0xE000};
+
+START_TEST(only_a_high_and_a_low_surrogate_make_a_pair) { /* _i walks surrogate_edges twice */
+    const unsigned high = surrogate_edges[_i / COUNT_OF(surrogate_edges)];
+    const unsigned low = surrogate_edges[_i % COUNT_OF(surrogate_edges)];
+    bool is_pair = high >= 0xD800 && high <= 0xDBFF && low >= 0xDC00 && low <= 0xDFFF;
+    bool is_none = (high < 0xD800 || high > 0xDFFF) && (low < 0xD800 || low > 0xDFFF);
+    char value[16], expected[5];
+    imi_slice_t key = {value + 1, 12};
+    snprintf(value, sizeof(value), "\"\\u%04x\\u%04x\"", high, low);
+    ck_assert_msg(imi_json_valid(imi_slice_of(value), 1, NULL) == (is_pair || is_none), "%s",
+                  value);
+    expect_utf8(0x10000 + ((high & 0x3FF) << 10 | (low & 0x3FF)), expected);
+    ck_assert_msg(imi_json_key_is(key, expected) == is_pair, "%s", value);
+    value[7] = 'x'; /* in place of the second backslash */
+    ck_assert_msg(imi_json_valid(imi_slice_of(value), 1, NULL) == (high < 0xD800 || high > 0xDFFF),
+                  "%s", value);
+    value[7] = '\\';
+    value[8] = 'x';
+    ck_assert_msg(!imi_json_valid(imi_slice_of(value), 1, NULL), "%s", value);
 }
 END_TEST
 
@@ -781,6 +835,9 @@ static Suite *json_suite(void) {
     tcase_add_loop_test(read, keys_are_compared_decoded, 0, COUNT_OF(key_cases));
     tcase_add_loop_test(read, every_value_has_its_type, 0, COUNT_OF(type_cases));
     tcase_add_loop_test(read, text_from_a_string, 0, COUNT_OF(text_cases));
+    tcase_add_loop_test(read, every_escaped_unit_is_its_character_or_refused, 0, 2);
+    tcase_add_loop_test(read, only_a_high_and_a_low_surrogate_make_a_pair, 0,
+                        COUNT_OF(surrogate_edges) * COUNT_OF(surrogate_edges));
     tcase_add_loop_test(read, numbers_from_text, 0, COUNT_OF(number_cases));
     tcase_add_test(read, booleans_are_two_words);
     suite_add_tcase(suite, read);
