@@ -15,9 +15,11 @@ static int set_member(cJSON *object, const char *name, cJSON *value) {
     cJSON *old = member(object, name);
     if (value == NULL)
         return IMAGINE_ENOMEM;
-    if (old != NULL) { /* keeps its place, and its name without another allocation */
-        value->string = old->string;
-        old->string = NULL;
+    if (old != NULL) {               /* keeps its place */
+        if (value->string == NULL) { /* and its name: what was duplicated has one already */
+            value->string = old->string;
+            old->string = NULL;
+        }
         cJSON_ReplaceItemViaPointer(object, old, value);
         return 0;
     }
