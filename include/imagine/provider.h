@@ -260,7 +260,8 @@ IMAGINE_API void imagine_call_task(imagine_call_t *call, const char *task_id, ui
 /** How the provider says that this token has nothing left, although the call itself went well. */
 IMAGINE_API void imagine_call_spent(imagine_call_t *call, int32_t is_for_model);
 
-/** The end: `url` or `text` (and usage_json) are set, all else is filled in by the core. Copied. */
+/** The end: `url` or `text` (and usage_json) are set, and width and height when they are not those
+ * that were asked for; all else is filled in by the core. Copied. */
 IMAGINE_API void imagine_call_succeed(imagine_call_t *call, const imagine_result_t *result);
 /**
  * The end of this attempt. IMAGINE_EQUOTA, ERATE, ETOKEN, EPLAN: the work was refused because of

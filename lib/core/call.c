@@ -480,6 +480,8 @@ void imagine_call_succeed(imagine_call_t *call, const imagine_result_t *result) 
     if (call->has_ended)
         return;
     kept->size = sizeof(*kept);
+    kept->width = result->width;
+    kept->height = result->height;
     kept->text = imi_arena_strdup(arena, result->text);
     kept->usage_json = imi_arena_strdup(arena, result->usage_json);
     if (result->url != NULL) {

@@ -538,6 +538,8 @@ void imi_request_call_ended(imagine_request_t *request, imagine_call_t *call) {
             request->result.url_size = call->result.url_size;
             request->result.text = call->result.text;
             request->result.usage_json = call->result.usage_json;
+            request->result.width = call->result.width;
+            request->result.height = call->result.height;
         }
         /* The request is the call's keeper now: the call's own reference would be a circle. */
         if (request->params.want_bytes != 0 && !atomic_load(&request->has_ended) &&
@@ -638,8 +640,10 @@ static void fill_result(imagine_request_t *request) {
     if (request->provider == NULL || request->action == IMI_TEXT ||
         request->action == IMI_UPSCALE || request->action == IMI_TASK_STATUS)
         return;
-    result->width = params->width;
-    result->height = params->height;
+    if (result->width == 0 || result->height == 0) { /* else the provider made another size */
+        result->width = params->width;
+        result->height = params->height;
+    }
     result->steps = params->steps;
     result->guidance = params->guidance;
     result->has_seed = 1;

@@ -393,7 +393,7 @@ static const struct {
      INT64_C(1767916800000)},
     {"Beijing", "{\"reset\":\"day\",\"zone\":\"+08:00\"}", INT64_C(1767887999000),
      INT64_C(1767888000000)},
-    {"Pacific", "{\"reset\":\"day\",\"zone\":\"America/Los_Angeles\"}", INT64_C(1767945599000),
+    {"Pacific", "{\"reset\":\"day\",\"zone\":\"pacific\"}", INT64_C(1767945599000),
      INT64_C(1767945600000)},
 };
 
