@@ -21,7 +21,7 @@ TEST_PACKAGES := check=check clang=clang clang-format=clang-format libclang-rt-1
 	g++=g++ openssl=openssl nodejs=node redis-server=redis-server
 
 # The library needs REQUIRES; the server needs libmicrohttpd and libuv beside the library.
-REQUIRES := libcurl libuv libcjson hiredis libcrypto sqlite3 spng
+REQUIRES := libcurl libuv libcjson libssl libcrypto sqlite3 spng
 DEPS_CFLAGS := $(shell pkg-config --cflags $(REQUIRES) libmicrohttpd 2>/dev/null)
 DEPS_LIBS := $(shell pkg-config --libs $(REQUIRES) 2>/dev/null) -lpthread -lm
 SERVER_LIBS := $(shell pkg-config --libs libmicrohttpd libuv 2>/dev/null)
