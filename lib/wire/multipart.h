@@ -64,7 +64,7 @@ void imi_multipart_body_init(imi_multipart_body_t *body, imi_arena_t *arena,
 void imi_multipart_body_field(imi_multipart_body_t *body, const char *name, const char *value);
 /* The data must live until the body was sent; name, filename ("file" if NULL) and mime
  * ("application/octet-stream" if NULL) are copied, quotes and line breaks in them percent-encoded
- * as browsers do. */
+ * as browsers do, and backslashes too. */
 void imi_multipart_body_file(imi_multipart_body_t *body, const char *name, const char *filename,
                              const char *mime, const void *data, size_t size);
 void imi_multipart_body_end(imi_multipart_body_t *body);

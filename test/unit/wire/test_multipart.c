@@ -445,7 +445,7 @@ START_TEST(a_written_body_is_what_browsers_write) {
     imi_arena_init(&arena, NULL, 0);
     imi_multipart_body_init(&body, &arena, random_bytes);
     imi_multipart_body_field(&body, "prompt", "a \"cat\"\r\non a mat");
-    imi_multipart_body_file(&body, "image", "a\"b\r\n.png", "image/png", picture,
+    imi_multipart_body_file(&body, "image", "a\"b\r\n.png\\", "image/png", picture,
                             sizeof(picture) - 1);
     imi_multipart_body_file(&body, "b", NULL, NULL, NULL, 0);
     imi_multipart_body_end(&body);
@@ -457,7 +457,7 @@ START_TEST(a_written_body_is_what_browsers_write) {
         "--" OURS "\r\n" FIELD(
             "prompt") "\r\n\r\na \"cat\"\r\non a mat\r\n"
                       "--" OURS "\r\n" FIELD(
-                          "image") "; filename=\"a%22b%0D%0A.png\"\r\n"
+                          "image") "; filename=\"a%22b%0D%0A.png%5C\"\r\n"
                                    "Content-Type: image/png\r\n\r\n" PNG "\r\n"
                                    "--" OURS "\r\n" FIELD(
                                        "b") "; filename=\"file\"\r\n"
