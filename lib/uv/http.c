@@ -23,7 +23,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <netdb.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -32,18 +31,21 @@
 #include <curl/curl.h>
 
 #include "uv/head.h"
+#include "uv/hearsay.h"
 #include "uv/io.h"
+#include "uv/limit.h"
+#include "uv/trust.h"
 #include "uv/watch.h"
 #include "wire/list.h"
 #include "wire/mem.h"
 #include "wire/url.h"
 
 enum {
-    SHARD_COUNT = 16,
-    SHARD_FULL = 640,            /* exchanges in one shard before the next one is used */
-    CONNECTIONS_KEPT_MAX = 1024, /* in one shard; well above what is in use, or curl closes early */
+    SHARD_COUNT = 128,
+    SHARD_FULL = 100,            /* exchanges in one shard before the next one is used, see above */
+    CONNECTIONS_KEPT_MAX = 256,  /* in one shard; well above what is in use, or curl closes early */
     CONNECTION_IDLE_MAX_S = 55,  /* servers and balancers close after 60 and more, mostly */
-    CA_CACHE_S = 24 * 3600,      /* parsing the bundle takes 18 ms */
+    CA_CACHE_S = 24 * 3600,      /* where the trusted certificates are curl's to read */
     EASY_KEPT_MAX = 256,         /* unused easy handles, some 6 KiB each */
     RECEIVE_BUFFER_SIZE = 16384, /* one per exchange, while it lasts */
     SEND_BUFFER_SIZE = 16384,    /* likewise; curl's minimum */
@@ -53,16 +55,25 @@ enum {
     CONNECT_TIMEOUT_MS = 10000, /* defaults of imagine_http_request_t */
     STALL_TIMEOUT_MS = 30000,
     MESSAGE_SIZE = 96,
+    GOAWAYS_KEPT = 8, /* in one shard; they matter until their connection is closed */
 };
 
+typedef struct goaway {
+    int64_t connection;
+    int64_t last_stream;
+} goaway_t;
+
 typedef struct shard {
+    imi_list_t due_node; /* in http->due: curl wants to be called in this or the next turn */
     imi_http_t *http;
     CURLM *multi; /* NULL: closed */
+    size_t index;
     size_t exchange_count;
     imi_alarm_t alarm; /* curl's; without exchanges: when to close the shard */
     imi_list_t dropped;
-    bool is_running; /* inside curl */
-    bool is_due;     /* curl wants to be called in the next turn */
+    goaway_t goaways[GOAWAYS_KEPT]; /* a ring */
+    size_t goaway_count;            /* so far */
+    bool is_running;                /* inside curl */
 } shard_t;
 
 struct imi_http {
@@ -70,17 +81,19 @@ struct imi_http {
     CURLSH *share; /* names and TLS sessions, for all shards */
     shard_t shards[SHARD_COUNT];
     shard_t guarded;
+    size_t first_open; /* all shards before this one are full */
+    size_t next_full;  /* when all are, they take turns */
+    imi_list_t due;    /* shards */
     imi_watches_t watches;
     imi_list_t starting;
     imi_list_t resuming;
     CURL *easy_kept[EASY_KEPT_MAX];
     size_t easy_kept_count;
-    char *ca_file; /* NULL: curl's default */
+    imi_trust_t *trust; /* NULL: curl's TLS is not OpenSSL, and gets the file: */
+    char *ca_file;      /* NULL: curl's default */
     char *user_agent;
     bool is_tls_unverified;
 };
-
-typedef enum phase { CONNECTING, SENDING, WAITING, RECEIVING } phase_t;
 
 struct imagine_http_exchange {
     imi_list_t node; /* in `starting`, in `resuming`, in a shard's `dropped`, or alone */
@@ -91,10 +104,8 @@ struct imagine_http_exchange {
     void *user;
     imi_alarm_t alarm; /* the next limit */
     imi_head_t head;
-    uint64_t started_at_ms;
-    uint64_t connected_at_ms;
-    uint64_t active_at_ms; /* bytes went either way */
-    uint64_t late_at_ms;   /* turn in which a limit was found passed; 0: none was */
+    imi_limits_t limits;
+    uint64_t late_at_ms; /* turn in which a limit was found passed; 0: none was */
     uint64_t response_size_max;
     uint64_t received_size;
     const imagine_slice_t *body;
@@ -107,19 +118,15 @@ struct imagine_http_exchange {
     void *guard_user;
     const char *host; /* for the guard */
     const char *failure_message;
-    uint32_t connect_timeout_ms;
-    uint32_t first_byte_timeout_ms;
-    uint32_t stall_timeout_ms;
-    uint32_t timeout_ms;
+    int64_t connection; /* of the last attempt; -1: not known */
+    int64_t stream;     /* on it; 0: not known, or not HTTP/2 */
     uint32_t attempt_count;
     int failure; /* what we end it with, whatever curl makes of it */
     int open_errno;
-    phase_t phase;
     bool is_body_copied;
     bool is_head_request;
     bool is_head_done;
     bool is_cancelled;
-    bool is_paused;
     bool is_held;        /* curl keeps bytes back for us */
     bool was_asked;      /* the guard, about this exchange's own connection */
     bool was_refused;    /* the last attempt, by the server, which has done nothing */
@@ -141,13 +148,25 @@ static void set_failure(imagine_http_exchange_t *exchange, int error, const char
     exchange->failure_message = message;
 }
 
-/* False only when some of the request is provably still here. */
+/* The server has said that it did nothing of it. */
+static bool was_refused(const imagine_http_exchange_t *exchange) {
+    const shard_t *shard = exchange->shard;
+    for (size_t i = 0; exchange->stream != 0 && i < GOAWAYS_KEPT && i < shard->goaway_count; i++) {
+        const goaway_t *goaway = &shard->goaways[i];
+        if (goaway->connection == exchange->connection && goaway->last_stream < exchange->stream)
+            return true;
+    }
+    return exchange->was_refused;
+}
+
+/* False only when it provably was not carried out: refused, or some of it is still here. */
 static bool may_have_left(const imagine_http_exchange_t *exchange) {
     curl_off_t body_sent_size = 0;
     long sent_size = 0; /* of head and body; what curl sent of several attempts adds up */
     if (exchange->has_left)
         return true;
-    if (exchange->shard == NULL || exchange->phase == CONNECTING)
+    if (exchange->shard == NULL || exchange->limits.phase == IMI_CONNECTING ||
+        was_refused(exchange))
         return false;
     curl_easy_getinfo(exchange->easy, CURLINFO_REQUEST_SIZE, &sent_size);
     curl_easy_getinfo(exchange->easy, CURLINFO_SIZE_UPLOAD_T, &body_sent_size);
@@ -203,6 +222,9 @@ static int read_result(const imagine_http_exchange_t *exchange, CURLcode code,
     case CURLE_PEER_FAILED_VERIFICATION:
         *out_message = "certificate not trusted";
         return IMAGINE_ECONNECT;
+    case CURLE_SSL_CACERT_BADFILE:
+        *out_message = "the certificates to trust cannot be read";
+        return IMAGINE_ECONNECT;
     case CURLE_SSL_CONNECT_ERROR:
         *out_message = "TLS handshake failed";
         return IMAGINE_ECONNECT;
@@ -219,7 +241,7 @@ static int read_result(const imagine_http_exchange_t *exchange, CURLcode code,
     case CURLE_GOT_NOTHING:
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
-        if (exchange->phase == CONNECTING) {
+        if (exchange->limits.phase == IMI_CONNECTING) {
             *out_message = "connection lost while it was made";
             return IMAGINE_ECONNECT;
         }
@@ -228,7 +250,7 @@ static int read_result(const imagine_http_exchange_t *exchange, CURLcode code,
         return IMAGINE_EPROTOCOL;
     default:
         *out_message = curl_easy_strerror(code); /* static, names no address */
-        return exchange->phase == CONNECTING ? IMAGINE_ECONNECT : IMAGINE_EPROTOCOL;
+        return exchange->limits.phase == IMI_CONNECTING ? IMAGINE_ECONNECT : IMAGINE_EPROTOCOL;
     }
 }
 
@@ -243,38 +265,9 @@ static void finish(imagine_http_exchange_t *exchange, CURLcode code) {
 
 /* ---- limits ------------------------------------------------------------------------------- */
 
-typedef struct limit {
-    uint64_t due_at_ms;
-    uint32_t span_ms;
-    const char *format;
-} limit_t;
-
-static void tighten(limit_t *limit, uint64_t from_ms, uint32_t span_ms, const char *format) {
-    if (span_ms != 0 && from_ms + span_ms < limit->due_at_ms)
-        *limit = (limit_t){from_ms + span_ms, span_ms, format};
-}
-
-static limit_t next_limit(const imagine_http_exchange_t *exchange) {
-    limit_t limit = {.due_at_ms = UINT64_MAX};
-    tighten(&limit, exchange->started_at_ms, exchange->timeout_ms, "not done within %u ms");
-    if (exchange->phase == CONNECTING)
-        tighten(&limit, exchange->started_at_ms, exchange->connect_timeout_ms,
-                "no connection within %u ms");
-    if (exchange->phase == SENDING || exchange->phase == WAITING)
-        tighten(&limit, exchange->connected_at_ms, exchange->first_byte_timeout_ms,
-                "no answer within %u ms");
-    if (exchange->phase == SENDING)
-        tighten(&limit, exchange->active_at_ms, exchange->stall_timeout_ms,
-                "silence for %u ms inside the request's body");
-    if (exchange->phase == RECEIVING && !exchange->is_paused)
-        tighten(&limit, exchange->active_at_ms, exchange->stall_timeout_ms,
-                "silence for %u ms inside the answer");
-    return limit;
-}
-
 static void watch_limits(imagine_http_exchange_t *exchange) {
     uint64_t now_ms = imi_uv_now_ms();
-    uint64_t due_at_ms = next_limit(exchange).due_at_ms;
+    uint64_t due_at_ms = imi_limits_due_at_ms(&exchange->limits);
     exchange->late_at_ms = 0;
     if (due_at_ms == UINT64_MAX)
         imi_alarm_cancel(exchange->http->uv, &exchange->alarm);
@@ -283,15 +276,15 @@ static void watch_limits(imagine_http_exchange_t *exchange) {
                       due_at_ms > now_ms ? due_at_ms - now_ms : 0);
 }
 
-static void enter(imagine_http_exchange_t *exchange, phase_t phase) {
-    exchange->phase = phase;
-    exchange->active_at_ms = imi_uv_now_ms();
+static void enter(imagine_http_exchange_t *exchange, imi_phase_t phase) {
+    exchange->limits.phase = phase;
+    exchange->limits.active_at_ms = imi_uv_now_ms();
     watch_limits(exchange);
 }
 
 /* Bytes went: the alarm is left alone, and sees how things stand when it is due. */
 static void touch(imagine_http_exchange_t *exchange) {
-    exchange->active_at_ms = imi_uv_now_ms();
+    exchange->limits.active_at_ms = imi_uv_now_ms();
     exchange->late_at_ms = 0;
 }
 
@@ -299,16 +292,15 @@ static void touch(imagine_http_exchange_t *exchange) {
  * held up, the bytes may lie in the socket. */
 static void on_limit(imi_alarm_t *alarm) {
     imagine_http_exchange_t *exchange = IMI_CONTAINER(alarm, imagine_http_exchange_t, alarm);
-    limit_t limit = next_limit(exchange);
     uint64_t turn_at_ms = uv_now(exchange->http->uv->loop); /* changes when events are looked for */
     char message[MESSAGE_SIZE];
-    if (imi_uv_now_ms() < limit.due_at_ms) {
+    if (imi_uv_now_ms() < imi_limits_due_at_ms(&exchange->limits)) {
         watch_limits(exchange);
     } else if (exchange->late_at_ms == 0 || exchange->late_at_ms == turn_at_ms) {
         exchange->late_at_ms = turn_at_ms;
         imi_alarm_set(exchange->http->uv, alarm, 1);
     } else {
-        snprintf(message, sizeof(message), limit.format, limit.span_ms);
+        imi_limits_explain(&exchange->limits, message, sizeof(message));
         end(exchange, IMAGINE_ETIMEDOUT, message);
     }
 }
@@ -358,6 +350,14 @@ static int on_close_socket(void *user, curl_socket_t fd) {
     return close(fd);
 }
 
+static CURLcode on_ssl_context(CURL *easy, void *context, void *user) {
+    imi_http_t *http = user;
+    (void)easy;
+    return http->is_tls_unverified || imi_trust_apply(http->trust, context, imi_uv_now_ms())
+               ? CURLE_OK
+               : CURLE_SSL_CACERT_BADFILE;
+}
+
 static int on_watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_user) {
     shard_t *shard = user;
     int events = 0;
@@ -376,26 +376,31 @@ static int on_watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, v
     return 0;
 }
 
+static void call_soon(shard_t *shard) {
+    imi_list_remove(&shard->due_node);
+    imi_list_append(&shard->http->due, &shard->due_node);
+    imi_uv_wake(shard->http->uv);
+}
+
 static int on_curl_timer(CURLM *multi, long timeout_ms, void *user) {
     shard_t *shard = user;
     imi_uv_t *uv = shard->http->uv;
     (void)multi;
     if (shard->exchange_count == 0)
         return 0; /* the alarm waits for the time to close */
-    shard->is_due = timeout_ms == 0;
     if (timeout_ms > 0)
         imi_alarm_set(uv, &shard->alarm, (uint64_t)timeout_ms);
     else
         imi_alarm_cancel(uv, &shard->alarm);
-    if (shard->is_due)
-        imi_uv_wake(uv);
+    if (timeout_ms == 0)
+        call_soon(shard);
     return 0;
 }
 
 /* An attempt before this one failed without an answer. Was it carried out for certain not? */
 static bool may_repeat(const imagine_http_exchange_t *exchange) {
     long sent_size = 0;
-    if (exchange->was_refused)
+    if (was_refused(exchange))
         return true;
     curl_easy_getinfo(exchange->easy, CURLINFO_REQUEST_SIZE, &sent_size);
     if (sent_size == 0)
@@ -403,15 +408,34 @@ static bool may_repeat(const imagine_http_exchange_t *exchange) {
     return !exchange->is_body_copied && exchange->handed_size < exchange->body_size;
 }
 
-/* A server that closes an HTTP/2 connection in good order refuses what it has not begun, as nginx
- * does every thousand requests. curl then repeats, and says why in its debug text only. */
-static int on_debug(CURL *easy, curl_infotype type, char *data, size_t size, void *user) {
-    static const char refused[] = "REFUSED_STREAM";
+static int on_debug(CURL *easy, curl_infotype type, char *text, size_t size, void *user) {
     imagine_http_exchange_t *exchange = user;
+    int64_t number = 0;
+    goaway_t *goaway = NULL;
     (void)easy;
-    if (type == CURLINFO_TEXT && size >= sizeof(refused) - 1 &&
-        memcmp(data, refused, sizeof(refused) - 1) == 0)
+    if (type != CURLINFO_TEXT)
+        return 0;
+    switch (imi_hearsay_read(text, size, &number)) {
+    case IMI_HEARSAY_CONNECTION: /* a further attempt, maybe */
+        exchange->was_refused = was_refused(exchange);
+        exchange->connection = number;
+        exchange->stream = 0;
+        break;
+    case IMI_HEARSAY_STREAM:
+        exchange->stream = number;
+        break;
+    case IMI_HEARSAY_REFUSED:
         exchange->was_refused = true;
+        break;
+    case IMI_HEARSAY_GOAWAY: /* told to whichever exchange of the connection curl is at */
+        if (exchange->connection < 0)
+            break;
+        goaway = &exchange->shard->goaways[exchange->shard->goaway_count++ % GOAWAYS_KEPT];
+        *goaway = (goaway_t){exchange->connection, number};
+        break;
+    case IMI_HEARSAY_NOTHING:
+        break;
+    }
     return 0;
 }
 
@@ -436,8 +460,8 @@ static int on_request_begins(void *user, char *address, char *local_address, int
     exchange->body_index = 0;
     exchange->body_offset = 0;
     exchange->handed_size = 0;
-    exchange->connected_at_ms = imi_uv_now_ms();
-    enter(exchange, exchange->is_body_copied ? WAITING : SENDING);
+    exchange->limits.connected_at_ms = imi_uv_now_ms();
+    enter(exchange, exchange->is_body_copied ? IMI_WAITING : IMI_SENDING);
     return CURL_PREREQFUNC_OK;
 }
 
@@ -463,8 +487,8 @@ static size_t on_send(char *out, size_t unit_size, size_t unit_count, void *user
     }
     exchange->handed_size += size;
     touch(exchange);
-    if (exchange->handed_size == exchange->body_size && exchange->phase == SENDING)
-        enter(exchange, WAITING);
+    if (exchange->handed_size == exchange->body_size && exchange->limits.phase == IMI_SENDING)
+        enter(exchange, IMI_WAITING);
     return size;
 }
 
@@ -525,7 +549,7 @@ static size_t on_head_line(char *line, size_t unit_size, size_t unit_count, void
     if (size >= 5 && memcmp(line, "HTTP/", 5) == 0) {
         imi_head_reset(&exchange->head);
         if (status >= 200)
-            enter(exchange, RECEIVING);
+            enter(exchange, IMI_RECEIVING);
         return size;
     }
     if (line[0] == '\r' || line[0] == '\n') {
@@ -545,7 +569,7 @@ static size_t on_body_piece(char *data, size_t unit_size, size_t unit_count, voi
     size_t size = unit_size * unit_count;
     if (is_over(exchange))
         return 0;
-    if (exchange->is_paused) {
+    if (exchange->limits.is_paused) {
         exchange->is_held = true;
         return CURL_WRITEFUNC_PAUSE;
     }
@@ -599,6 +623,7 @@ static void on_event(void *owner, int fd, int events) {
 }
 
 static void close_shard(shard_t *shard) {
+    shard->goaway_count = 0; /* numbers of connections begin anew */
     curl_multi_cleanup(shard->multi);
     shard->multi = NULL;
 }
@@ -627,19 +652,16 @@ static bool open_shard(shard_t *shard) {
     return true;
 }
 
-/* The first that is not full; when all are, the one with least to do. */
+/* The first that is not full. */
 static shard_t *choose_shard(imi_http_t *http, const imagine_http_exchange_t *exchange) {
-    shard_t *best = &http->shards[0];
     if (exchange->guard != NULL)
         return &http->guarded;
-    for (size_t i = 0; i < SHARD_COUNT; i++) {
-        shard_t *shard = &http->shards[i];
-        if (shard->exchange_count < SHARD_FULL)
-            return shard;
-        if (shard->exchange_count < best->exchange_count)
-            best = shard;
-    }
-    return best;
+    while (http->first_open < SHARD_COUNT &&
+           http->shards[http->first_open].exchange_count >= SHARD_FULL)
+        http->first_open++;
+    if (http->first_open < SHARD_COUNT)
+        return &http->shards[http->first_open];
+    return &http->shards[http->next_full++ % SHARD_COUNT];
 }
 
 static void begin(imagine_http_exchange_t *exchange) {
@@ -650,7 +672,7 @@ static void begin(imagine_http_exchange_t *exchange) {
     }
     if (shard->exchange_count++ == 0)
         imi_alarm_cancel(shard->http->uv, &shard->alarm);
-    shard->is_due = true;
+    call_soon(shard);
     exchange->shard = shard;
     if (curl_multi_add_handle(shard->multi, exchange->easy) != CURLM_OK)
         end(exchange, IMAGINE_ENOMEM, "out of memory");
@@ -665,13 +687,6 @@ static void resume(imagine_http_exchange_t *exchange) {
     if (exchange->failure != 0 && !exchange->is_cancelled)
         finish(exchange, CURLE_WRITE_ERROR); /* curl itself notices with the next bytes only */
     settle(shard);
-}
-
-static void run_if_due(shard_t *shard) {
-    if (!shard->is_due)
-        return;
-    shard->is_due = false;
-    run(shard, CURL_SOCKET_TIMEOUT, 0);
 }
 
 /* Takes what is in a list now: what is added meanwhile waits for the next turn. */
@@ -699,9 +714,12 @@ void imi_http_work(imi_http_t *http) {
         imi_list_remove(&exchange->node);
         begin(exchange);
     }
-    for (size_t i = 0; i < SHARD_COUNT; i++)
-        run_if_due(&http->shards[i]);
-    run_if_due(&http->guarded);
+    take_all(&http->due, &batch);
+    while (!imi_list_is_empty(&batch)) {
+        shard_t *shard = IMI_CONTAINER(batch.next, shard_t, due_node);
+        imi_list_remove(&shard->due_node);
+        run(shard, CURL_SOCKET_TIMEOUT, 0);
+    }
 }
 
 /* ---- easy handles ------------------------------------------------------------------------- */
@@ -722,13 +740,18 @@ static int set_constants(const imi_http_t *http, CURL *easy) {
     err |= (int)curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, (long)TCP_KEEPALIVE_S);
     err |= (int)curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, (long)TCP_KEEPALIVE_S);
     err |= (int)curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)CONNECTION_IDLE_MAX_S);
-    /* A directory of certificates, which distributions set too, switches curl's cache of the parsed
-     * bundle off: 18 ms for every connection. */
-    if (http->ca_file != NULL) {
+    if (http->trust != NULL) {
+        err |= (int)curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
+        err |= (int)curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_ssl_context);
+        err |= (int)curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, http);
+    } else if (http->ca_file != NULL) {
         err |= (int)curl_easy_setopt(easy, CURLOPT_CAINFO, http->ca_file);
-        err |= (int)curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+        err |= (int)curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, (long)CA_CACHE_S);
     }
-    err |= (int)curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, (long)CA_CACHE_S);
+    /* A directory of certificates, which distributions set too, would be read for every connection.
+     */
+    if (http->ca_file != NULL)
+        err |= (int)curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
     err |= (int)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, http->is_tls_unverified ? 0L : 1L);
     err |= (int)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, http->is_tls_unverified ? 0L : 2L);
     err |= (int)curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
@@ -775,8 +798,10 @@ static void discard(imagine_http_exchange_t *exchange) {
     imi_alarm_reset(uv, &exchange->alarm);
     if (shard != NULL) {
         curl_multi_remove_handle(shard->multi, exchange->easy);
+        if (shard->index < http->first_open)
+            http->first_open = shard->index;
         if (--shard->exchange_count == 0) {
-            shard->is_due = false;
+            imi_list_remove(&shard->due_node);
             imi_alarm_set(uv, &shard->alarm, CONNECTION_IDLE_MAX_S * 1000);
         }
     }
@@ -934,8 +959,8 @@ static int set_options(imagine_http_exchange_t *exchange, const imagine_http_req
                                           : (long)CURL_HTTP_VERSION_1_1);
     err |= (int)curl_easy_setopt(easy, CURLOPT_PIPEWAIT, is_https ? 1L : 0L);
     err |= (int)curl_easy_setopt(easy, CURLOPT_URL, request->url);
-    err |=
-        (int)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)exchange->connect_timeout_ms);
+    err |= (int)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                                 (long)exchange->limits.connect_timeout_ms);
     err |= (int)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, put_headers(writer, request, has_body));
     if (has_body)
         err |= set_body(exchange, request, writer);
@@ -960,6 +985,7 @@ static void fill(imagine_http_exchange_t *exchange, const imagine_http_request_t
                  uint64_t body_size) {
     imi_list_init(&exchange->node);
     imi_head_init(&exchange->head);
+    exchange->connection = -1;
     exchange->body = request->body;
     exchange->body_count = request->body_count;
     exchange->body_size = body_size;
@@ -968,13 +994,15 @@ static void fill(imagine_http_exchange_t *exchange, const imagine_http_request_t
     exchange->response_size_max = request->response_size_max;
     exchange->guard = request->guard;
     exchange->guard_user = request->guard_user;
-    exchange->connect_timeout_ms =
-        request->connect_timeout_ms == 0 ? CONNECT_TIMEOUT_MS : request->connect_timeout_ms;
-    exchange->first_byte_timeout_ms = request->first_byte_timeout_ms;
-    exchange->stall_timeout_ms =
-        request->stall_timeout_ms == 0 ? STALL_TIMEOUT_MS : request->stall_timeout_ms;
-    exchange->timeout_ms = request->timeout_ms;
-    exchange->started_at_ms = imi_uv_now_ms();
+    exchange->limits = (imi_limits_t){
+        .started_at_ms = imi_uv_now_ms(),
+        .connect_timeout_ms =
+            request->connect_timeout_ms == 0 ? CONNECT_TIMEOUT_MS : request->connect_timeout_ms,
+        .first_byte_timeout_ms = request->first_byte_timeout_ms,
+        .stall_timeout_ms =
+            request->stall_timeout_ms == 0 ? STALL_TIMEOUT_MS : request->stall_timeout_ms,
+        .timeout_ms = request->timeout_ms,
+    };
 }
 
 int imi_http_start(void *context, const imagine_http_request_t *given,
@@ -1035,9 +1063,9 @@ void imi_http_cancel(void *context, imagine_http_exchange_t *exchange) {
 
 void imi_http_pause(void *context, imagine_http_exchange_t *exchange, int32_t is_paused) {
     imi_uv_t *uv = context;
-    if (exchange->is_paused == (is_paused != 0))
+    if (exchange->limits.is_paused == (is_paused != 0))
         return;
-    exchange->is_paused = is_paused != 0;
+    exchange->limits.is_paused = is_paused != 0;
     if (exchange->shard == NULL)
         return;
     touch(exchange);
@@ -1045,7 +1073,7 @@ void imi_http_pause(void *context, imagine_http_exchange_t *exchange, int32_t is
     if (!exchange->is_held)
         return;
     imi_list_remove(&exchange->node);
-    if (!exchange->is_paused) {
+    if (!exchange->limits.is_paused) {
         imi_list_append(&uv->http->resuming, &exchange->node);
         imi_uv_wake(uv);
     }
@@ -1065,6 +1093,8 @@ static int open_shards(imi_http_t *http) {
     for (size_t i = 0; i <= SHARD_COUNT; i++) {
         shard_t *shard = i == SHARD_COUNT ? &http->guarded : &http->shards[i];
         shard->http = http;
+        shard->index = i;
+        imi_list_init(&shard->due_node);
         imi_list_init(&shard->dropped);
         if (imi_alarm_init(http->uv, &shard->alarm, on_shard_due) != 0)
             return IMAGINE_ENOMEM;
@@ -1072,21 +1102,30 @@ static int open_shards(imi_http_t *http) {
     return 0;
 }
 
-/* The CA file and the name that we go by. */
+/* Whom we trust, and the name that we go by. */
 static int take_texts(imi_http_t *http, const imagine_io_uv_options_t *options) {
+    const curl_version_info_data *curl = curl_version_info(CURLVERSION_NOW);
     const char *ca_file = options->ca_file;
     const char *user_agent = options->user_agent;
-    if (ca_file == NULL)
-        ca_file = curl_version_info(CURLVERSION_NOW)->cainfo; /* the system's */
-    else if (access(ca_file, R_OK) != 0)
+    if (ca_file != NULL && access(ca_file, R_OK) != 0)
         return IMAGINE_EINVAL;
+    if (ca_file == NULL)
+        ca_file = curl->cainfo; /* the system's */
     if (user_agent == NULL)
         user_agent = "libimagine/" IMAGINE_VERSION;
-    http->ca_file = imi_mem_strdup(NULL, ca_file);
-    http->user_agent = imi_mem_strdup(NULL, user_agent);
     http->is_tls_unverified = options->verify_tls < 0;
-    return (ca_file != NULL && http->ca_file == NULL) || http->user_agent == NULL ? IMAGINE_ENOMEM
-                                                                                  : 0;
+    http->user_agent = imi_mem_strdup(NULL, user_agent);
+    if (ca_file != NULL) {
+        http->ca_file = imi_mem_strdup(NULL, ca_file);
+        if (http->ca_file == NULL)
+            return IMAGINE_ENOMEM;
+        if (imi_trust_fits(curl->ssl_version)) {
+            http->trust = imi_trust_new(ca_file);
+            if (http->trust == NULL)
+                return IMAGINE_ENOMEM;
+        }
+    }
+    return http->user_agent == NULL ? IMAGINE_ENOMEM : 0;
 }
 
 int imi_http_new(imi_http_t **out, imi_uv_t *uv, const imagine_io_uv_options_t *options) {
@@ -1101,6 +1140,7 @@ int imi_http_new(imi_http_t **out, imi_uv_t *uv, const imagine_io_uv_options_t *
         return IMAGINE_ENOMEM;
     http->uv = uv;
     imi_watches_init(&http->watches, uv, on_event);
+    imi_list_init(&http->due);
     imi_list_init(&http->starting);
     imi_list_init(&http->resuming);
     err = open_shards(http);
@@ -1133,6 +1173,7 @@ void imi_http_free(imi_http_t *http) {
         curl_easy_cleanup(http->easy_kept[--http->easy_kept_count]);
     curl_share_cleanup(http->share);
     imi_watches_reset(&http->watches);
+    imi_trust_free(http->trust);
     imi_mem_free(NULL, http->ca_file);
     imi_mem_free(NULL, http->user_agent);
     imi_mem_free(NULL, http);
