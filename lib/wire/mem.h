@@ -15,7 +15,7 @@ typedef struct imi_mem {
 void *imi_mem_alloc(const imi_mem_t *mem, size_t size); /* size 0 counts as 1 */
 void *imi_mem_zalloc(const imi_mem_t *mem, size_t size);
 void *imi_mem_resize(const imi_mem_t *mem, void *pointer, size_t size);
-void imi_mem_free(const imi_mem_t *mem, void *pointer); /* NULL is fine */
+void imi_mem_free(const imi_mem_t *mem, void *pointer);       /* NULL is fine */
 char *imi_mem_strdup(const imi_mem_t *mem, const char *text); /* NULL gives NULL */
 char *imi_mem_strndup(const imi_mem_t *mem, const char *data, size_t size);
 
