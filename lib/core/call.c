@@ -48,7 +48,7 @@ int imi_call_start(imagine_request_t *request, imi_token_t *token, bool is_probe
     call->is_probe = is_probe;
     call->task_id = task_id;
     call->is_committed = task_id != NULL;
-    imi_arena_init(&call->arena, &request->mem, 0);
+    imi_arena_init(&call->arena, &request->mem, 512);
     call->exchange.im = request->im;
     call->exchange.arena = &call->arena;
     call->exchange.user = call;

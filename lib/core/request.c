@@ -38,7 +38,7 @@ imagine_request_t *imi_request_new(imagine_t *im, imi_action_t action) {
     request->image_field = "image";
     imi_list_init(&request->link);
     imi_list_init(&request->state_link);
-    imi_arena_init(&request->arena, &request->mem, 0);
+    imi_arena_init(&request->arena, &request->mem, 256);
     imi_arena_init(&request->pictures, &request->mem, 0);
     imi_buf_init(&request->json, &request->mem, 0);
     request->fetch.im = im;

@@ -740,6 +740,23 @@ END_TEST
 /* ---- memory runs out ---------------------------------------------------------------------------
  */
 
+/* imagine.h promises about 3 KiB beside prompt, pictures and libcurl's part. */
+START_TEST(a_waiting_request_costs_what_the_header_says) {
+    sim_t *sim = open_gitee("a-token-of-some-length");
+    size_t before, each;
+    sim_stall(sim);
+    sim_generate(sim, "gitee/z-image-turbo");
+    before = sim->mem.live_size;
+    for (int i = 0; i < 100; i++) {
+        sim_stall(sim);
+        sim_generate(sim, "gitee/z-image-turbo");
+    }
+    each = (sim->mem.live_size - before) / 100;
+    ck_assert_msg(each <= 3072, "%zu bytes", each);
+    sim_close(sim);
+}
+END_TEST
+
 /* The n-th allocation fails, for every n: a rotation, a poll, a task and a close. */
 START_TEST(no_allocation_may_fail_badly) {
     bool has_failed = true;
@@ -806,6 +823,7 @@ static Suite *stories(void) {
                         (int)(sizeof(refused_cases) / sizeof(refused_cases[0])));
     tcase_add_test(tcase, a_secret_in_what_a_provider_says_is_masked);
     tcase_add_test(tcase, a_picture_by_address_is_fetched_and_checked_first);
+    tcase_add_test(tcase, a_waiting_request_costs_what_the_header_says);
     tcase_add_test(tcase, no_allocation_may_fail_badly);
     suite_add_tcase(suite, tcase);
     return suite;
