@@ -1,35 +1,47 @@
-/* settings.h: the table of all settings, and reading files of them. */
+/* settings.h: one row per setting: what it is called, what it may be, what it is without being set,
+ * and what it is for. Reading, checking, --help and --check walk the same table. */
 #ifndef IMI_CORE_SETTINGS_H
 #define IMI_CORE_SETTINGS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "imagine.h"
+#include "wire/mem.h"
 
 typedef enum imi_setting_kind {
     IMI_SETTING_TEXT,
+    IMI_SETTING_HOST,    /* name or address to listen on */
     IMI_SETTING_SECRET,  /* one secret */
     IMI_SETTING_SECRETS, /* a comma list of them */
+    IMI_SETTING_TOKENS,  /* a comma list of a provider's tokens: token_list.h */
     IMI_SETTING_NUMBER,  /* whole, from min to max */
     IMI_SETTING_CHOICE,  /* one of `choices` */
-    IMI_SETTING_URL,     /* http or https, no user info, no query */
-    IMI_SETTING_HOSTS,   /* see imi_hosts_parse() */
+    IMI_SETTING_URL,     /* http or https, no user info, query or fragment */
+    IMI_SETTING_HOSTS,   /* imi_hosts_parse() */
+    IMI_SETTING_ORIGINS, /* a comma list of "*" and "https://example.com" */
 } imi_setting_kind_t;
+
+typedef enum imi_setting_support {
+    IMI_SUPPORTED,
+    IMI_LATER,   /* known, and without effect in this version: the description says so */
+    IMI_REFUSED, /* known, and starting without its effect would mislead */
+} imi_setting_support_t;
 
 typedef struct imi_setting {
     const char *name;
     imi_setting_kind_t kind;
+    imi_setting_support_t support;
     const char *otherwise; /* the default; NULL: none */
     int64_t min, max;
     const char *choices; /* "a|b|c" */
-    const char *help;
-    int support; /* IMI_SUPPORTED … */
 } imi_setting_t;
 
-enum {
-    IMI_SUPPORTED,
-    IMI_LATER,  /* known, and without effect in this version: said by the description */
-    IMI_REFUSED /* known, and starting without its effect would mislead */
-};
+/* Row `index` of the table, then the two patterns that any provider has ("_TOKENS", "_API_BASE");
+ * NULL behind the last one. */
+const imi_setting_t *imi_setting_at(size_t index);
+
+/* imagine_settings_open() with memory from elsewhere, which must outlive the settings. */
+int imi_settings_open(imagine_settings_t **out, const imi_mem_t *mem);
 
 #endif

@@ -8,7 +8,7 @@
 
 static bool is_plain(imi_slice_t text) {
     for (size_t i = 0; i < text.size; i++)
-        if ((unsigned char)text.data[i] <= ' ' || text.data[i] == 0x7f)
+        if (text.data[i] <= ' ' || text.data[i] > '~')
             return false;
     return text.size > 0 && text.size <= IMI_TOKEN_SIZE_MAX;
 }
