@@ -122,7 +122,7 @@ static void on_done(int status, const imagine_result_t *result, void *user) {
     imagine_exchange_t *exchange = user;
     exchange->is_pending = false;
     if (exchange->is_released)
-        imi_exchange_free(exchange);
+        imi_gateway_exchange_free(exchange);
     else if (exchange->is_aborted)
         return;
     else if (status == 0)

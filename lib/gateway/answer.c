@@ -53,7 +53,7 @@ static void deliver(imagine_exchange_t *exchange, const imagine_slice_t *pieces,
         responder->on_end(exchange->user);
     exchange->is_delivering = false;
     if (exchange->is_released)
-        imi_exchange_free(exchange);
+        imi_gateway_exchange_free(exchange);
 }
 
 void imi_answer_send(imagine_exchange_t *exchange, int32_t status, const char *content_type,

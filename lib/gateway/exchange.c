@@ -123,6 +123,20 @@ static void refuse_and_close(imagine_exchange_t *exchange, const imi_refusal_t *
     imi_answer_refuse(exchange, refusal);
 }
 
+int imi_exchange_refuse(imagine_gateway_t *gateway, const imi_refusal_t *refusal,
+                        const imagine_gateway_responder_t *responder, void *user,
+                        imagine_exchange_t **out) {
+    imagine_gateway_request_t unread = {.size = sizeof(unread), .method = "-", .target = "/"};
+    imagine_exchange_t *exchange = new_exchange(gateway, &unread);
+    *out = exchange;
+    if (exchange == NULL)
+        return IMAGINE_ENOMEM;
+    exchange->responder = responder;
+    exchange->user = user;
+    refuse_and_close(exchange, refusal);
+    return 0;
+}
+
 static const imi_refusal_t *check_method(imagine_exchange_t *exchange) {
     if (exchange->route->carry_out == NULL)
         return &not_found;
@@ -397,10 +411,10 @@ void imagine_gateway_release(imagine_exchange_t *exchange) {
         gateway->work_count--;
     exchange->is_released = true;
     if (!exchange->is_delivering && !exchange->is_pending)
-        imi_exchange_free(exchange);
+        imi_gateway_exchange_free(exchange);
 }
 
-void imi_exchange_free(imagine_exchange_t *exchange) {
+void imi_gateway_exchange_free(imagine_exchange_t *exchange) {
     imi_gateway_body_release(exchange->body);
     imagine_request_release(exchange->request);
     imagine_free(exchange->lent);

@@ -83,6 +83,12 @@ static inline imi_slice_t imi_exchange_query(const imagine_exchange_t *exchange)
     return (imi_slice_t){exchange->target + exchange->path_size + 1, exchange->query_size};
 }
 
+/* Instead of imagine_gateway_begin(), for a request whose head could not be read: it is refused
+ * with this inside the call, and its connection has to go. */
+int imi_exchange_refuse(imagine_gateway_t *gateway, const imi_refusal_t *refusal,
+                        const imagine_gateway_responder_t *responder, void *user,
+                        imagine_exchange_t **out);
+
 /* A parameter of the query, percent-decoded once, in its place: each can be asked for once. NULL:
  * absent or empty, or, with *out_is_broken, an escape that is none or one for NUL. */
 const char *imi_exchange_parameter(imagine_exchange_t *exchange, const char *name,
@@ -93,6 +99,6 @@ void imi_exchange_serve_file(imagine_exchange_t *exchange);
 
 /* The answer has begun: nothing of the request is awaited any more. */
 void imi_exchange_stop_waiting(imagine_exchange_t *exchange);
-void imi_exchange_free(imagine_exchange_t *exchange);
+void imi_gateway_exchange_free(imagine_exchange_t *exchange);
 
 #endif

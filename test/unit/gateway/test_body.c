@@ -254,6 +254,7 @@ static void append(char *out, const char *data, size_t size) {
 
 static void check_form(const reading_t *reading, size_t index, const char *how) {
     char pictures[256] = "";
+    size_t kept_size = 0;
     ck_assert_msg(reading->refusal == NULL, "%s (%s)", form_cases[index].name, how);
     ck_assert_msg(reading->form.json_size == strlen(form_cases[index].json) &&
                       memcmp(reading->form.json, form_cases[index].json, reading->form.json_size) ==
@@ -263,6 +264,7 @@ static void check_form(const reading_t *reading, size_t index, const char *how) 
     for (size_t i = 0; i < reading->form.image_count; i++) {
         const imagine_image_t *image = &reading->form.images[i];
         ck_assert_uint_eq(image->size, sizeof(*image));
+        kept_size += image->url != NULL ? strlen(image->url) + 1 : image->data_size;
         append(pictures, image->url != NULL ? "url:" : "file:", image->url != NULL ? 4 : 5);
         if (image->url != NULL)
             append(pictures, image->url, strlen(image->url));
@@ -270,6 +272,8 @@ static void check_form(const reading_t *reading, size_t index, const char *how) 
             append(pictures, image->data, image->data_size);
         append(pictures, " ", 1);
     }
+    ck_assert_msg(reading->body->data.size == kept_size, "%s: fields take room among the pictures",
+                  form_cases[index].name);
     ck_assert_msg(strcmp(pictures, form_cases[index].pictures) == 0, "%s (%s): %s",
                   form_cases[index].name, how, pictures);
 }

@@ -9,6 +9,7 @@
 
 #include "../../support/check_main.h"
 #include "../../support/failing_mem.h"
+#include "gateway/answer.h"
 #include "support/gateway_host.h"
 
 #define JSON "Content-Type: application/json"
@@ -592,6 +593,21 @@ START_TEST(so_much_work_is_taken_on_at_once) {
 }
 END_TEST
 
+static const struct {
+    uint64_t delay_ms;
+    const char *seconds;
+} retry_cases[] = {{0, "1"}, {1, "1"}, {1000, "1"}, {1001, "2"}, {28800000, "28800"}};
+
+START_TEST(a_delay_is_told_in_whole_seconds_that_are_enough) {
+    static imagine_exchange_t exchange;
+    exchange.answer.header_count = 0;
+    imi_answer_retry_after(&exchange, retry_cases[_i].delay_ms);
+    ck_assert_uint_eq(exchange.answer.header_count, 1);
+    ck_assert_str_eq(exchange.headers[0].name, "Retry-After");
+    ck_assert_str_eq(exchange.headers[0].value, retry_cases[_i].seconds);
+}
+END_TEST
+
 START_TEST(a_draining_gateway_ends_what_it_began) {
     static visit_t waiting;
     char text[512];
@@ -641,6 +657,23 @@ START_TEST(a_body_has_thirty_seconds) {
     visit_release(&early);
     visit_release(&late);
     visit_release(&whole);
+    gateway_host_close(&host);
+}
+END_TEST
+
+START_TEST(a_body_that_came_in_time_is_late_no_more) {
+    char lines[128];
+    ck_assert_int_eq(gateway_host_open(&host, NULL, NULL), 0);
+    memset(&visit, 0, sizeof(visit));
+    (void)snprintf(lines, sizeof(lines), JSON "\nContent-Length: %zu", strlen(WAIT));
+    ck_assert_int_eq(visit_begin(&visit, &host, "POST", "/api/v1/generate", lines), 0);
+    virtual_io_advance(host.virtual, 29500);
+    visit_send(&visit, WAIT, strlen(WAIT), 0);
+    virtual_io_advance(host.virtual, 600);
+    ck_assert_uint_eq(visit.head_count, 0);
+    virtual_io_advance(host.virtual, 400);
+    ck_assert_int_eq(visit.status, 200);
+    visit_release(&visit);
     gateway_host_close(&host);
 }
 END_TEST
@@ -1119,8 +1152,11 @@ static Suite *gateway_suite(void) {
     tcase_add_test(tcase, without_tokens_an_address_is_a_caller);
     tcase_add_test(tcase, zero_turns_a_limit_off);
     tcase_add_test(tcase, so_much_work_is_taken_on_at_once);
+    tcase_add_loop_test(tcase, a_delay_is_told_in_whole_seconds_that_are_enough, 0,
+                        COUNT(retry_cases));
     tcase_add_test(tcase, a_draining_gateway_ends_what_it_began);
     tcase_add_test(tcase, a_body_has_thirty_seconds);
+    tcase_add_test(tcase, a_body_that_came_in_time_is_late_no_more);
     tcase_add_test(tcase, the_body_of_a_get_has_them_too);
     tcase_add_test(tcase, a_gateway_closes_while_its_timer_runs);
     tcase_add_test(tcase, every_split_of_a_body_is_the_same_request);

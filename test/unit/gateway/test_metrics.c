@@ -113,7 +113,7 @@ START_TEST(tokens_and_breakers_are_told_by_provider) {
 }
 END_TEST
 
-/* The grammar of the text format, and that each series stands behind the type of its name. */
+/* The grammar of the text format; that each series stands behind the type of its name, and once. */
 START_TEST(every_line_is_prometheus_text) {
     static const char grammar[] =
         "^(# (HELP|TYPE) [a-z_]+ .+|"
@@ -134,6 +134,11 @@ START_TEST(every_line_is_prometheus_text) {
             (void)snprintf(type, sizeof(type), "%.*s", (int)strcspn(line + 7, " "), line + 7);
         else if (line[0] != '#')
             ck_assert_msg(strncmp(line, type, strlen(type)) == 0, "%s below %s", line, type);
+        if (line[0] == '#' || rest == NULL)
+            continue;
+        char series[256];
+        (void)snprintf(series, sizeof(series), "\n%.*s", (int)(strcspn(line, " ") + 1), line);
+        ck_assert_msg(strstr(rest, series) == NULL, "twice: %s", series);
     }
     gateway_host_close(&host);
     regfree(&regex);
