@@ -41,7 +41,8 @@ typedef struct imagine_http_request {
     size_t size;
     const char *method;              /* "GET", "POST" … */
     const char *url;                 /* http or https */
-    const imagine_header_t *headers; /* Host, Content-Length and Expect are the implementation's */
+    const imagine_header_t *headers; /* at most 128. Host, Content-Length, Transfer-Encoding and
+                                        Expect are the implementation's, and left out here */
     size_t header_count;
     const imagine_slice_t *body; /* sent one after the other; NULL: no body */
     size_t body_count;

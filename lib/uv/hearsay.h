@@ -3,7 +3,8 @@
  * A server that closes a connection in good order, as nginx does after a thousand requests, says
  * which request was the last that it began (GOAWAY) and refuses those after it. These may be sent
  * again, and nothing else that was cut off may. Text that is not understood (of another version of
- * curl) tells nothing, and nothing is sent again. */
+ * curl) tells nothing, and nothing is sent again. Of a single stream that is refused (RST_STREAM)
+ * curl 7.88 tells only if the exchange had made the connection itself. */
 #ifndef IMI_UV_HEARSAY_H
 #define IMI_UV_HEARSAY_H
 

@@ -2,6 +2,7 @@
 #ifndef IMI_UV_HTTP_H
 #define IMI_UV_HTTP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "imagine/io.h"
@@ -16,6 +17,7 @@ void imi_http_free(imi_http_t *http);
 
 /* Starts what was asked to start, goes on with what was paused. At the top of the loop only. */
 void imi_http_work(imi_http_t *http);
+bool imi_http_has_work(const imi_http_t *http);
 
 /* imagine_io_t.http_start, http_cancel and http_pause. */
 int imi_http_start(void *context, const imagine_http_request_t *request,

@@ -76,7 +76,8 @@ static void on_idle(uv_idle_t *idle) {
 }
 
 void imi_uv_wake(imi_uv_t *uv) {
-    uv_idle_start(&uv->idle, on_idle);
+    if (!uv->is_working)
+        uv_idle_start(&uv->idle, on_idle);
 }
 
 void imi_uv_adopt(imi_uv_t *uv, uv_handle_t *handle) {
@@ -116,11 +117,16 @@ void imi_uv_forget(imi_uv_t *uv) {
 }
 
 void imi_uv_work(imi_uv_t *uv) {
-    uv_idle_stop(&uv->idle);
+    uv->is_working = true;
     imi_timers_run(uv);
     imi_http_work(uv->http);
+    uv->is_working = false;
     if (uv->is_closing)
         close_handles(uv);
+    else if (imi_timers_are_due(uv) || imi_http_has_work(uv->http))
+        uv_idle_start(&uv->idle, on_idle);
+    else
+        uv_idle_stop(&uv->idle);
 }
 
 void imagine_io_uv_close(imagine_io_t *io, imagine_closed_cb closed, void *user) {

@@ -29,6 +29,7 @@ struct imi_uv {
     uv_idle_t idle;      /* active while work waits for the next turn */
     size_t hold_count;   /* reasons to keep the loop alive */
     size_t handle_count; /* libuv handles that are not closed yet */
+    bool is_working;     /* inside imi_uv_work(), which looks at its end what is left */
     bool is_closing;
     imagine_closed_cb closed; /* NULL: nobody asked */
     void *closed_user;

@@ -60,6 +60,11 @@ void imi_timers_run(imi_uv_t *uv) {
     arm(uv);
 }
 
+bool imi_timers_are_due(const imi_uv_t *uv) {
+    const imi_heap_node_t *first = imi_heap_first(&uv->timers.heap);
+    return first != NULL && first->key <= (int64_t)uv_hrtime();
+}
+
 static void on_uv_timer(uv_timer_t *timer) {
     imi_uv_t *uv = timer->data;
     uv->timers.armed_at = 0;

@@ -35,6 +35,7 @@ void imi_timers_reset(imi_uv_t *uv); /* frees; of timers that are not open, or c
 
 /* Calls whatever is due. */
 void imi_timers_run(imi_uv_t *uv);
+bool imi_timers_are_due(const imi_uv_t *uv);
 
 /* Makes room for one more alarm, so that setting it cannot fail: 0 or IMAGINE_ENOMEM. */
 int imi_alarm_init(imi_uv_t *uv, imi_alarm_t *alarm, void (*on_due)(imi_alarm_t *alarm));
