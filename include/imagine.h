@@ -24,7 +24,7 @@
  *   thread. With the private thread (neither set), call from any thread; callbacks then come on the
  *   private thread.
  *
- * Memory: a request in flight costs about 2 KiB here, plus the prompt, plus its pictures, plus the
+ * Memory: a request in flight costs about 3 KiB here, plus the prompt, plus its pictures, plus the
  * provider's answer as it arrives (options.response_size_max at most), plus what libcurl needs for
  * the exchange (about 8 KiB on plain HTTP, 16 KiB on HTTP/2 over TLS).
  */
@@ -234,6 +234,7 @@ IMAGINE_API int imagine_settings_read_env(imagine_settings_t *settings);
 /**
  * Take what a file of NAME=value lines has (comments, quotes and `export` as in a shell's); what is
  * set already stays. Reads the file at once, blocking.
+ * @param path  NULL: .env.local, then .env of the working directory, whichever are there
  * @return 0, IMAGINE_ENOTFOUND (no such file), IMAGINE_EIO, or as imagine_settings_set()
  */
 IMAGINE_API int imagine_settings_read_file(imagine_settings_t *settings, const char *path);

@@ -1,10 +1,6 @@
-/* main.c: imagine-server: settings in, signals in, log lines out; everything else is the library's.
- *
- *   start -> serving -> (SIGTERM) draining -> closing: listener, gateway, client -> exit 0
- *
- * A second signal ends at once. */
-#include <errno.h>
-#include <limits.h>
+/* main.c: imagine-server: settings, a client, a gateway and a listener on one loop; on SIGTERM it
+ * lets what is running finish. Everything else is in the library. */
+#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,294 +9,188 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <imagine.h>
-#include <imagine/gateway.h>
-#include <uv.h>
-
 #include "listener.h"
 
-typedef struct server {
-    uv_loop_t loop;
-    uv_signal_t signals[2];
-    uv_prepare_t flush; /* log lines leave once per turn of the loop, in one write */
-    uv_timer_t drain;
-    imagine_settings_t *settings;
-    imagine_t *im;
-    imagine_gateway_t *gateway;
-    listener_t *listener;
-    int log_as_json, is_draining;
-} server_t;
+#define PATH_SIZE 4096
+#define LOG_LINE_SIZE 4096
+#define LOG_BUFFER_SIZE 65536
+#define DRAIN_LOOK_MS 20
 
-static server_t server;
+static const char usage[] =
+    "Options: --port N, --host A, --env-file FILE, --check, --version, --help.\nSettings come from "
+    "the environment, then .env.local, then .env (or FILE instead of both):\n\n";
 
-static int fail(const char *what, const char *why) {
-    fprintf(stderr, "imagine-server: %s%s%s\n", what, why[0] != '\0' ? ": " : "", why);
-    return 1;
+static imagine_settings_t *settings;
+static imagine_t *im;
+static imagine_gateway_t *gateway;
+static listener_t *listener;
+static uint64_t drain_until_ms; /* 0: serving */
+
+static void check(int err, const char *message) {
+    if (err == 0)
+        return;
+    if (message == NULL || message[0] == '\0')
+        message = imagine_strerror(err);
+    fprintf(stderr, "imagine-server: %s\n", message);
+    exit(EXIT_FAILURE);
 }
 
-/* ---- the log ----------------------------------------------------------------------------------
- */
+static const char *get(const char *name) { /* NULL when it is not set, or empty */
+    const char *value = imagine_settings_get(settings, name);
+    return value != NULL && value[0] != '\0' ? value : NULL;
+}
 
 static void on_log(int32_t level, const char *line, void *user) {
-    char text[4096];
+    char text[LOG_LINE_SIZE];
     struct timespec now;
-    size_t size;
-    (void)user;
     clock_gettime(CLOCK_REALTIME, &now);
-    size = imagine_log_format(text, sizeof(text), server.log_as_json,
-                              now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000, level, line);
+    int64_t unix_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    size_t size = imagine_log_format(text, sizeof(text), user != NULL, unix_ms, level, line);
     fwrite(text, 1, size, stderr);
 }
 
-static void on_turn(uv_prepare_t *handle) {
+static void flush_log(uv_prepare_t *handle) { /* one write per turn of the loop */
     (void)handle;
     fflush(stderr);
 }
 
-static int32_t log_level(void) {
-    static const char *const names[] = {"error", "warn", "info", "debug", "trace"};
-    const char *name = imagine_settings_get(server.settings, "LOG_LEVEL");
-    for (int32_t level = 0; level < 5; level++)
-        if (strcmp(names[level], name) == 0)
-            return level;
-    return IMAGINE_LOG_INFO;
-}
-
-/* ---- settings ---------------------------------------------------------------------------------
- */
-
-static void print_help(void) {
-    printf(
-        "imagine-server %s: pictures, edits, texts and videos from any AI provider, over HTTP.\n\n"
-        "usage: imagine-server [--port N] [--host A] [--env-file FILE] [--check] [--help] "
-        "[--version]\n\n"
-        "  --port N, --host A   as PORT and HOST below\n"
-        "  --env-file FILE      read settings from FILE, too; the environment wins\n"
-        "  --check              read all settings, say what they are (secrets masked), and end\n\n"
-        "Settings, from the environment, then .env.local, then .env in this folder:\n\n%s",
-        imagine_version(), imagine_settings_help());
-}
-
-/* 0: go on; 1: a mistake, which was said; -1: all done. */
-static int read_arguments(int argc, char **argv, int *out_is_check) {
-    for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-        int err = 0;
-        if (strcmp(argv[i], "--help") == 0) {
-            print_help();
-            return -1;
-        }
-        if (strcmp(argv[i], "--version") == 0) {
-            printf("imagine-server %s\n", imagine_version());
-            return -1;
-        }
-        if (strcmp(argv[i], "--check") == 0) {
-            *out_is_check = 1;
-            continue;
-        }
-        if (value == NULL)
-            return fail(argv[i], "not an option, or its value is missing (try --help)");
-        if (strcmp(argv[i], "--port") == 0)
-            err = imagine_settings_set(server.settings, "PORT", value);
-        else if (strcmp(argv[i], "--host") == 0)
-            err = imagine_settings_set(server.settings, "HOST", value);
-        else if (strcmp(argv[i], "--env-file") == 0)
-            err = imagine_settings_read_file(server.settings, value);
-        else
-            return fail(argv[i], "not an option (try --help)");
-        if (err == IMAGINE_ENOTFOUND)
-            return fail(value, "no such file");
-        if (err != 0)
-            return fail(imagine_settings_message(server.settings), "");
-        i++;
-    }
-    return 0;
-}
-
-static int read_settings(void) {
-    static const char *const files[] = {".env.local", ".env"};
-    int err = imagine_settings_read_env(server.settings);
-    for (size_t i = 0; err == 0 && i < 2; i++) {
-        err = imagine_settings_read_file(server.settings, files[i]);
-        if (err == IMAGINE_ENOTFOUND)
-            err = 0;
-    }
-    return err == 0 ? 0 : fail(imagine_settings_message(server.settings), "");
-}
-
-/* The page that comes with us: installed beside the program, or in the tree where it was built. */
-static void find_page(void) {
-    static const char *const places[] = {"/../share/imagine/web", "/web"};
-    char program[PATH_MAX], path[PATH_MAX + 32], *slash;
-    ssize_t size = readlink("/proc/self/exe", program, sizeof(program) - 1);
-    if (size <= 0 || imagine_settings_get(server.settings, "WEB_ROOT") != NULL)
-        return;
-    program[size] = '\0';
-    slash = strrchr(program, '/');
-    *slash = '\0';
-    for (size_t i = 0; i < 2; i++) {
-        snprintf(path, sizeof(path), "%s%s", program, places[i]);
-        if (access(path, R_OK | X_OK) == 0) {
-            imagine_settings_set(server.settings, "WEB_ROOT", path);
-            return;
-        }
-    }
-}
-
-/* ---- life -------------------------------------------------------------------------------------
- */
-
-static void on_client_closed(void *user) {
-    (void)user;
-    uv_close((uv_handle_t *)&server.flush, NULL);
-    uv_close((uv_handle_t *)&server.drain, NULL);
-    for (size_t i = 0; i < 2; i++)
-        uv_close((uv_handle_t *)&server.signals[i], NULL);
-}
-
-static void on_listener_closed(void) {
-    imagine_gateway_close(server.gateway);
-    imagine_close(server.im, on_client_closed, NULL);
-}
-
-static void on_drained(uv_timer_t *timer) {
-    uv_timer_stop(timer);
-    listener_close(server.listener, on_listener_closed);
-}
-
-/* Looks again until nothing is in flight or the time is up; only while the server is ending. */
-static void on_drain_turn(uv_timer_t *timer) {
-    int64_t limit_ms = 1000 * imagine_settings_get_int(server.settings, "DRAIN_SECONDS");
-    uint64_t since_ms = uv_now(&server.loop) - (uint64_t)(uintptr_t)timer->data;
-    if (imagine_gateway_in_flight(server.gateway) == 0 || since_ms >= (uint64_t)limit_ms)
-        on_drained(timer);
+static void look_if_drained(uv_timer_t *timer) {
+    if (imagine_gateway_in_flight(gateway) == 0 || uv_now(timer->loop) >= drain_until_ms)
+        uv_stop(timer->loop);
 }
 
 static void on_signal(uv_signal_t *handle, int number) {
-    (void)handle;
-    if (server.is_draining) {
-        fflush(stderr);
-        _exit(128 + number);
+    if (drain_until_ms != 0)
+        _exit(128 + number); /* the second one */
+    drain_until_ms =
+        uv_now(handle->loop) + 1000 * (uint64_t)imagine_settings_get_int(settings, "DRAIN_SECONDS");
+    imagine_log(im, IMAGINE_LOG_INFO, "server.draining");
+    imagine_gateway_drain(gateway);
+    listener_stop(listener);
+    uv_timer_start(handle->data, look_if_drained, 0, DRAIN_LOOK_MS);
+}
+
+static int read_arguments(int argc, char **argv) { /* 1: only check */
+    static const struct option options[] = {{"port", 1, NULL, 'p'},     {"host", 1, NULL, 'a'},
+                                            {"env-file", 1, NULL, 'e'}, {"check", 0, NULL, 'c'},
+                                            {"version", 0, NULL, 'v'},  {"help", 0, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    const char *file = NULL;
+    int option, is_check = 0, err = 0;
+    while (err == 0 && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == 'v' || option == 'h') {
+            printf("imagine-server %s\n", imagine_version());
+            printf("%s%s", option == 'h' ? usage : "",
+                   option == 'h' ? imagine_settings_help() : "");
+        }
+        if (option == 'v' || option == 'h' ||
+            option == '?') /* getopt_long() has said what is wrong */
+            exit(option == '?' ? EXIT_FAILURE : EXIT_SUCCESS);
+        if (option == 'p' || option == 'a')
+            err = imagine_settings_set(settings, option == 'p' ? "PORT" : "HOST", optarg);
+        file = option == 'e' ? optarg : file;
+        is_check |= option == 'c';
     }
-    server.is_draining = 1;
-    imagine_log(server.im, IMAGINE_LOG_INFO, "server.draining");
-    listener_stop(server.listener);
-    imagine_gateway_drain(server.gateway);
-    server.drain.data = (void *)(uintptr_t)uv_now(&server.loop);
-    uv_timer_start(&server.drain, on_drain_turn, 0, 20);
-}
-
-static int open_parts(void) {
-    imagine_options_t options = IMAGINE_OPTIONS_INIT;
-    char *message = NULL;
-    int err;
-    options.loop = &server.loop;
-    options.log = on_log;
-    options.log_level = log_level();
-    options.ca_file = imagine_settings_get(server.settings, "CA_FILE");
-    err = imagine_open(&server.im, &options);
-    if (err != 0)
-        return fail(options.ca_file != NULL ? "CA_FILE" : "the client", imagine_strerror(err));
-    err = imagine_configure(server.im, server.settings, &message);
+    check(optind < argc ? IMAGINE_EINVAL : 0, "there are only options: see --help");
     if (err == 0)
-        err = imagine_gateway_open(&server.gateway, server.im, server.settings, &message);
-    if (err != 0)
-        fail(message != NULL ? message : imagine_strerror(err), "");
-    imagine_free(message);
-    return err == 0 ? 0 : 1;
+        err = imagine_settings_read_env(settings);
+    if (err == 0)
+        err = imagine_settings_read_file(settings, file);
+    check(err, err == IMAGINE_ENOTFOUND ? "--env-file: there is no such file"
+                                        : imagine_settings_message(settings));
+    return is_check;
 }
 
-static int open_listener(void) {
-    const imagine_settings_t *settings = server.settings;
-    listener_options_t options = {0};
-    const char *why;
-    options.loop = &server.loop;
-    options.gateway = server.gateway;
-    options.host = imagine_settings_get(settings, "HOST");
-    options.port = imagine_settings_get(settings, "PORT");
-    options.tls_cert = imagine_settings_get(settings, "TLS_CERT");
-    options.tls_key = imagine_settings_get(settings, "TLS_KEY");
-    options.connections_max = (unsigned)imagine_settings_get_int(settings, "MAX_CONNECTIONS");
-    why = listener_open(&server.listener, &options);
-    return why == NULL ? 0 : fail("cannot listen", why);
+/* The page: where `make install` puts it, or beside the program in the build tree. */
+static void find_web_root(const char *folder) {
+    char path[PATH_SIZE];
+    size_t size = sizeof(path) - strlen(folder) - 1;
+    if (get("WEB_ROOT") != NULL || uv_exepath(path, &size) != 0)
+        return;
+    memcpy(strrchr(path, '/') + 1, folder, strlen(folder) + 1);
+    if (access(path, R_OK) == 0)
+        check(imagine_settings_set(settings, "WEB_ROOT", path), imagine_settings_message(settings));
 }
 
-static void greet(void) {
-    const char *host = imagine_settings_get(server.settings, "HOST");
-    const char *token = imagine_settings_get(server.settings, "API_TOKEN");
-    const char *tls = imagine_settings_get(server.settings, "TLS_CERT");
-    int is_any = strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
-    char *models = imagine_models(server.im, 0);
-    const char *sample = models != NULL && strstr(models, "\"sample/") != NULL
-                             ? "sample/nebula"
-                             : "huggingface/z-image-turbo";
-    char base[300];
+/* Where it listens, and a line to paste that makes a picture. */
+static void greet(const char *host) {
+    char *models = imagine_models(im, 0), base[PATH_SIZE];
+    int is_sample = models != NULL && strstr(models, "\"sample/nebula\"") != NULL;
+    int is_any = strcmp(host, "::") == 0 || strcmp(host, "0.0.0.0") == 0;
+    int has_token = get("API_TOKEN") != NULL;
     snprintf(base, sizeof(base),
-             strchr(host, ':') != NULL && !is_any ? "%s://[%s]:%d" : "%s://%s:%d",
-             tls != NULL ? "https" : "http", is_any ? "127.0.0.1" : host,
-             listener_port(server.listener));
-    printf("imagine-server %s listens on %s (%s)\n", imagine_version(), base,
-           token != NULL ? "API_TOKEN needed"
-                         : "open: no API_TOKEN is set; admin routes answer this machine only");
-    printf(
-        "A picture, to paste:\n\n"
-        "curl -s %s/api/v1/generate -H 'Content-Type: application/json'%s -d '{\"model\": \"%s\", "
-        "\"prompt\": \"a quiet sea at dawn\"}'%s\n\n",
-        base, token != NULL ? " -H 'Authorization: Bearer YOUR_API_TOKEN'" : "", sample,
-        strncmp(sample, "sample", 6) == 0
-            ? " | sed 's/.*base64,//; s/\".*//' | base64 -d > picture.png"
-            : "");
+             strchr(host, ':') && !is_any ? "http%s://[%s]:%d" : "http%s://%s:%d",
+             get("TLS_CERT") ? "s" : "", is_any ? "127.0.0.1" : host, listener_port(listener));
+    printf("imagine-server %s listens on %s%s. The API is %s.\nTo make a picture:\n\n"
+           "curl -s %s/api/v1/generate -H 'content-type: application/json'%s"
+           " -d '{\"model\":\"%s\",\"prompt\":\"a quiet sea\"}' | %s\n\n",
+           imagine_version(), base, is_any ? " and all addresses of this machine" : "",
+           has_token ? "for callers with a token" : "open: API_TOKEN is not set", base,
+           has_token ? " -H \"authorization: Bearer $API_TOKEN\"" : "",
+           is_sample ? "sample/nebula" : "gitee/flux-2",
+           is_sample ? "sed 's/.*base64,//; s/\".*//' | base64 -d > picture.png"
+                     : "sed 's/.*\"url\":\"//; s/\".*//' | xargs curl -so picture.png");
     fflush(stdout);
     imagine_free(models);
 }
 
-static void start_loop_handles(void) {
-    static const int numbers[] = {SIGTERM, SIGINT};
-    uv_prepare_init(&server.loop, &server.flush);
-    uv_prepare_start(&server.flush, on_turn);
-    uv_timer_init(&server.loop, &server.drain);
-    for (size_t i = 0; i < 2; i++) {
-        uv_signal_init(&server.loop, &server.signals[i]);
-        uv_signal_start(&server.signals[i], on_signal, numbers[i]);
-    }
+static void open_client(uv_loop_t *loop) {
+    static const char *const levels[] = {"error", "warn", "info", "debug", "trace"};
+    imagine_options_t options = IMAGINE_OPTIONS_INIT;
+    char *message = NULL;
+    options.loop = loop;
+    options.log = on_log;
+    options.log_user = strcmp(get("LOG_FORMAT"), "json") == 0 ? loop : NULL;
+    while (strcmp(get("LOG_LEVEL"), levels[options.log_level]) != 0)
+        options.log_level++;
+    options.ca_file = get("CA_FILE");
+    check(imagine_open(&im, &options),
+          options.ca_file ? "CA_FILE: no PEM file of certificates" : NULL);
+    check(imagine_configure(im, settings, &message), message);
+    check(imagine_gateway_open(&gateway, im, settings, &message), message);
+}
+
+static void on_closed(void *user) {
+    uv_stop(user);
 }
 
 int main(int argc, char **argv) {
+    static uv_prepare_t flush;
+    static uv_signal_t signals[2];
+    static uv_timer_t look;
     struct rlimit files;
-    char *text;
-    int is_check = 0, done;
-    if (imagine_settings_open(&server.settings) != 0)
-        return fail("out of memory", "");
-    done = read_arguments(argc, argv, &is_check);
-    if (done != 0)
-        return done < 0 ? 0 : 1;
-    if (read_settings() != 0)
-        return 1;
-    find_page();
-    server.log_as_json = strcmp(imagine_settings_get(server.settings, "LOG_FORMAT"), "json") == 0;
-    setvbuf(stderr, NULL, _IOFBF, 64 * 1024);
+    uv_loop_t *loop = uv_default_loop();
+    check(imagine_settings_open(&settings), NULL);
+    int is_check = read_arguments(argc, argv);
+    find_web_root("../share/imagine/web");
+    find_web_root("web");
+    setvbuf(stderr, NULL, _IOFBF, LOG_BUFFER_SIZE);
     signal(SIGPIPE, SIG_IGN);
-    if (getrlimit(RLIMIT_NOFILE, &files) ==
-        0) { /* one descriptor per waiting caller, and one more */
-        files.rlim_cur = files.rlim_max;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max; /* one for each caller, and one for its provider */
         setrlimit(RLIMIT_NOFILE, &files);
     }
-    uv_loop_init(&server.loop);
-    if (open_parts() != 0)
-        return 1;
-    if (is_check) {
-        text = imagine_settings_describe(server.settings);
-        printf("%sAll settings make sense.\n", text != NULL ? text : "");
-        imagine_free(text);
-        return 0;
+    open_client(loop);
+    if (is_check)
+        return printf("%s", imagine_settings_describe(settings)) < 0;
+    const char *why =
+        listener_open(&listener, loop, gateway, get("HOST"), get("PORT"),
+                      (unsigned)imagine_settings_get_int(settings, "MAX_CONNECTIONS"));
+    check(why == NULL ? 0 : IMAGINE_EIO, why);
+    uv_prepare_init(loop, &flush);
+    uv_prepare_start(&flush, flush_log);
+    uv_timer_init(loop, &look);
+    for (int i = 0; i < 2; i++) {
+        uv_signal_init(loop, &signals[i]);
+        uv_signal_start(&signals[i], on_signal, i == 0 ? SIGTERM : SIGINT);
+        signals[i].data = &look;
     }
-    if (open_listener() != 0)
-        return 1;
-    start_loop_handles();
-    greet();
-    uv_run(&server.loop, UV_RUN_DEFAULT);
-    uv_loop_close(&server.loop);
-    imagine_settings_close(server.settings);
-    fflush(stderr);
-    return 0;
+    greet(get("HOST"));
+    uv_run(loop, UV_RUN_DEFAULT); /* until look_if_drained() stops it */
+    listener_close(listener);
+    imagine_gateway_close(gateway);
+    imagine_close(im, on_closed, loop);
+    uv_run(loop, UV_RUN_DEFAULT); /* until the client has written its state and is gone */
+    imagine_settings_close(settings);
+    return fflush(stderr);
 }

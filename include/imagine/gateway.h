@@ -59,7 +59,8 @@ typedef struct imagine_gateway_answer {
 /**
  * Receives the answer: on_head, on_body any number of times, on_end; exactly once, unless the
  * exchange is aborted. These may run inside imagine_gateway_begin, _body and _finish (an early
- * refusal), or later. What they receive lives until imagine_gateway_release().
+ * refusal), or later, and may abort or release the exchange themselves. What they receive lives
+ * until imagine_gateway_release().
  */
 typedef struct imagine_gateway_responder {
     size_t size;
@@ -71,8 +72,8 @@ typedef struct imagine_gateway_responder {
 /**
  * A request's head has come.
  * @param responder  must outlive the exchange
- * @param out  yours until imagine_gateway_release()
- * @return 0, or IMAGINE_ENOMEM: answer 503 yourself
+ * @param out  yours until imagine_gateway_release(); set before the responder runs
+ * @return 0, IMAGINE_EINVAL (a size that is none), or IMAGINE_ENOMEM: answer 503 yourself
  */
 IMAGINE_API int imagine_gateway_begin(imagine_gateway_t *gateway,
                                       const imagine_gateway_request_t *request,
@@ -89,6 +90,49 @@ IMAGINE_API void imagine_gateway_abort(imagine_exchange_t *exchange);
 /** The answer was sent, or the exchange aborted: frees it, and writes its log line. NULL is fine.
  */
 IMAGINE_API void imagine_gateway_release(imagine_exchange_t *exchange);
+
+/* ---- HTTP/1.1 over byte streams of your own ---------------------------------------------------
+ */
+/* For hosts that have no HTTP server: bytes in, bytes out. Framing, keep-alive, pipelining, time
+ * limits and refusals are handled here; sockets and TLS are the host's. imagine-server is this over
+ * libuv. */
+
+typedef struct imagine_http1 imagine_http1_t; /* one connection */
+
+/** What a connection asks of its stream. None of these may call back into the connection. */
+typedef struct imagine_http1_stream {
+    size_t size;
+    /**
+     * Send these behind what was sent before. They stay valid until they have left.
+     * @return 1: they have left already. 0: imagine_http1_sent() will be called when they have,
+     * once for each such call and in their order
+     */
+    int32_t (*send)(const imagine_slice_t *pieces, size_t piece_count, void *user);
+    /** Hand over no more bytes until told to go on: back-pressure. */
+    void (*pause)(int32_t is_paused, void *user);
+    /** Send nothing more, but go on handing over what comes: half a close. */
+    void (*shut)(void *user);
+    /** Close the stream, and call imagine_http1_close() when it is gone. */
+    void (*close)(void *user);
+} imagine_http1_stream_t;
+
+/**
+ * A connection has been made.
+ * @param peer    numeric address of the other end, copied
+ * @param stream  must outlive the connection
+ * @param out     yours until imagine_http1_close()
+ * @return 0, IMAGINE_EINVAL, IMAGINE_ENOMEM
+ */
+IMAGINE_API int imagine_http1_open(imagine_http1_t **out, imagine_gateway_t *gateway,
+                                   const char *peer, const imagine_http1_stream_t *stream,
+                                   void *user);
+/** Bytes have come; copied as far as they are needed later. */
+IMAGINE_API void imagine_http1_receive(imagine_http1_t *http1, const void *data, size_t data_size);
+/** What the first unfinished send() was given has left. */
+IMAGINE_API void imagine_http1_sent(imagine_http1_t *http1);
+/** The stream is gone, or its other end: ends the request in flight and frees the connection. All
+ * must be closed before their gateway. NULL is fine. */
+IMAGINE_API void imagine_http1_close(imagine_http1_t *http1);
 
 #ifdef __cplusplus
 }

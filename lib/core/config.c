@@ -212,16 +212,12 @@ int imagine_configure(imagine_t *im, const imagine_settings_t *settings, char **
 }
 
 int imagine_configure_env(imagine_t *im) {
-    static const char *const files[] = {".env.local", ".env"};
     imagine_settings_t *settings = NULL;
     int err = imagine_settings_open(&settings);
     if (err == 0)
         err = imagine_settings_read_env(settings);
-    for (size_t i = 0; err == 0 && i < sizeof(files) / sizeof(files[0]); i++) {
-        err = imagine_settings_read_file(settings, files[i]);
-        if (err == IMAGINE_ENOTFOUND)
-            err = 0;
-    }
+    if (err == 0)
+        err = imagine_settings_read_file(settings, NULL);
     if (err == 0)
         err = imagine_configure(im, settings, NULL);
     imagine_settings_close(settings);

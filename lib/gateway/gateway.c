@@ -9,6 +9,8 @@
 static int read_settings(imagine_gateway_t *gateway, const imagine_settings_t *settings,
                          imi_buf_t *message);
 static int open_files(imagine_gateway_t *gateway, const char *root, imi_buf_t *message);
+static int open_tls(imagine_gateway_t *gateway, const imagine_settings_t *settings,
+                    imi_buf_t *message);
 
 int imagine_gateway_open(imagine_gateway_t **out, imagine_t *im, const imagine_settings_t *settings,
                          char **out_message) {
@@ -108,7 +110,24 @@ static int read_settings(imagine_gateway_t *gateway, const imagine_settings_t *s
         as_limit(imagine_settings_get_int(settings, "RATE_LIMIT_STATUS"));
     gateway->work_max = as_limit(imagine_settings_get_int(settings, "MAX_IN_FLIGHT"));
     gateway->body_size_max = body_size_max > 0 ? (size_t)body_size_max : 0;
-    return root != NULL && root[0] != '\0' ? open_files(gateway, root, message) : 0;
+    err = open_tls(gateway, settings, message);
+    return err == 0 && root != NULL && root[0] != '\0' ? open_files(gateway, root, message) : err;
+}
+
+static int open_tls(imagine_gateway_t *gateway, const imagine_settings_t *settings,
+                    imi_buf_t *message) {
+    const char *cert = imagine_settings_get(settings, "TLS_CERT");
+    const char *key = imagine_settings_get(settings, "TLS_KEY");
+    bool has_cert = cert != NULL && cert[0] != '\0';
+    bool has_key = key != NULL && key[0] != '\0';
+    const char *why = NULL;
+    if (has_cert && has_key)
+        why = imi_tls_identity_open(&gateway->tls, cert, key);
+    else if (has_cert || has_key)
+        why = has_cert ? "TLS_KEY: needed with TLS_CERT" : "TLS_CERT: needed with TLS_KEY";
+    if (why != NULL)
+        imi_buf_append_text(message, why);
+    return why != NULL ? IMAGINE_EINVAL : 0;
 }
 
 static int open_files(imagine_gateway_t *gateway, const char *root, imi_buf_t *message) {
@@ -124,6 +143,7 @@ void imagine_gateway_close(imagine_gateway_t *gateway) {
         return;
     if (gateway->body_timer != NULL)
         gateway->io->timer_cancel(gateway->io->context, gateway->body_timer);
+    imi_tls_identity_close(gateway->tls);
     imi_static_close(&gateway->files);
     imi_limit_reset(&gateway->limit);
     imi_auth_wipe(&gateway->auth);

@@ -14,6 +14,7 @@
 #include "gateway/static.h"
 #include "wire/arena.h"
 #include "wire/list.h"
+#include "wire/tls.h"
 #include "wire/urlcheck.h"
 
 #define IMI_GATEWAY_BODY_TIME_MS 30000 /* for a body to arrive, else 408 */
@@ -29,6 +30,7 @@ struct imagine_gateway {
     const imi_hosts_t *trusted_proxies; /* NULL: none */
     imi_limit_t limit;
     imi_static_t files;
+    imi_tls_identity_t *tls; /* for http1.c; NULL: plain */
     imi_metrics_t metrics;
     size_t body_size_max;
     size_t work_max; /* MAX_IN_FLIGHT; 0: no limit */

@@ -1,0 +1,33 @@
+/* http1_head.h: the text of an HTTP/1.1 request's head, taken apart (RFC 9112, sections 3 and 5).
+ */
+#ifndef IMI_GATEWAY_HTTP1_HEAD_H
+#define IMI_GATEWAY_HTTP1_HEAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway/refusal.h"
+#include "imagine/gateway.h"
+
+enum { IMI_HTTP1_HEADERS_MAX = 100 };
+
+/* What framing depends on stands beside the request. Whether the values are sound, and do not
+ * contradict each other, is judged with the rest of the head (head.h). */
+typedef struct imi_http1_head {
+    imagine_gateway_request_t request; /* but for `peer` */
+    imagine_header_t headers[IMI_HTTP1_HEADERS_MAX];
+    bool is_http10;
+    bool keeps_alive;
+    bool is_chunked;
+    bool expects_continue;
+    uint64_t length; /* of the body; 0: none, or chunked */
+} imi_http1_head_t;
+
+/* `text` is the head with the empty line behind it; it is cut into pieces that the request refers
+ * to. NULL, or why it is no request. */
+const imi_refusal_t *imi_http1_head_parse(imi_http1_head_t *head, char *text, size_t size);
+
+extern const imi_refusal_t imi_http1_large_head;
+
+#endif

@@ -1,0 +1,197 @@
+/* listener.c: TCP by libuv under the HTTP connections of a gateway.
+ *
+ * A connection reads into one buffer that all of them share, and writes at once as much as its
+ * socket takes; only a rest that does not fit is queued. It goes on reading while its request is
+ * worked on, and so notices at no cost that its peer has left. */
+#include "listener.h"
+
+#include <malloc.h>
+#include <netdb.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define BACKLOG 4096
+#define PIECES_MAX 16 /* of one write; an HTTP connection gives fewer */
+#define CROWD 128     /* connections; when most of so many have left, memory is given back */
+
+struct listener {
+    uv_tcp_t tcp;
+    imagine_gateway_t *gateway;
+    bool is_full; /* one more connection is here already and waits */
+    unsigned connections_max, connection_count, connection_peak;
+    char input[64 * 1024];
+};
+
+typedef struct connection {
+    uv_tcp_t tcp; /* first: a pointer to one is a pointer to the other */
+    listener_t *listener;
+    imagine_http1_t *http1;
+} connection_t;
+
+static void on_connection(uv_stream_t *stream, int status);
+
+static void on_closed(uv_handle_t *handle) {
+    connection_t *connection = (connection_t *)handle;
+    listener_t *listener = connection->listener;
+    imagine_http1_close(connection->http1);
+    free(connection);
+    if (--listener->connection_count < listener->connection_peak / 8 &&
+        listener->connection_peak > CROWD) {
+        listener->connection_peak = listener->connection_count;
+        malloc_trim(0);
+    }
+    if (listener->is_full && !uv_is_closing((uv_handle_t *)&listener->tcp))
+        on_connection((uv_stream_t *)&listener->tcp, 0);
+}
+
+static void close_connection(void *user) {
+    if (!uv_is_closing(user))
+        uv_close(user, on_closed);
+}
+
+static void on_written(uv_write_t *write, int status) {
+    connection_t *connection = (connection_t *)write->handle;
+    free(write);
+    if (status < 0)
+        close_connection(connection);
+    else
+        imagine_http1_sent(connection->http1);
+}
+
+static int32_t on_send(const imagine_slice_t *pieces, size_t piece_count, void *user) {
+    uv_buf_t buffers[PIECES_MAX], *first = buffers, *end = buffers;
+    if (uv_is_closing(user))
+        return 0;
+    for (size_t i = 0; i < piece_count && i < PIECES_MAX; i++)
+        *end++ = uv_buf_init((char *)pieces[i].data, (unsigned)pieces[i].size);
+    int written = uv_try_write(user, first, (unsigned)(end - first));
+    size_t left = written > 0 ? (size_t)written : 0;
+    for (; first < end && left >= first->len; first++)
+        left -= first->len;
+    if (first == end && piece_count <= PIECES_MAX)
+        return 1;
+    first->base += left;
+    first->len -= left;
+    uv_write_t *write = written >= 0 || written == UV_EAGAIN ? malloc(sizeof(*write)) : NULL;
+    if (write == NULL || uv_write(write, user, first, (unsigned)(end - first), on_written) != 0) {
+        free(write);
+        close_connection(user);
+    }
+    return 0;
+}
+
+static void on_shut(void *user) { /* everything was written, so there is no queue to wait for */
+    uv_os_fd_t fd;
+    if (uv_fileno(user, &fd) == 0)
+        shutdown(fd, SHUT_WR);
+}
+
+static void on_alloc(uv_handle_t *handle, size_t wanted, uv_buf_t *buffer) {
+    listener_t *listener = ((connection_t *)handle)->listener;
+    *buffer = uv_buf_init(listener->input, sizeof(listener->input));
+    (void)wanted;
+}
+
+static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer) {
+    if (size < 0)
+        close_connection(stream);
+    else if (size > 0)
+        imagine_http1_receive(((connection_t *)stream)->http1, buffer->base, (size_t)size);
+}
+
+static void on_pause(int32_t is_paused, void *user) {
+    if (is_paused)
+        uv_read_stop(user);
+    else if (!uv_is_closing(user))
+        uv_read_start(user, on_alloc, on_read);
+}
+
+static const imagine_http1_stream_t http1_stream = {sizeof(http1_stream), on_send, on_pause,
+                                                    on_shut, close_connection};
+
+static void on_connection(uv_stream_t *stream, int status) {
+    listener_t *listener = (listener_t *)stream;
+    struct sockaddr_storage address;
+    char peer[64];
+    int size = sizeof(address);
+    listener->is_full = listener->connection_count >= listener->connections_max;
+    connection_t *connection =
+        status == 0 && !listener->is_full ? calloc(1, sizeof(*connection)) : NULL;
+    if (connection == NULL)
+        return;
+    connection->listener = listener;
+    connection->tcp.data = listener;
+    uv_tcp_init(stream->loop, &connection->tcp);
+    if (++listener->connection_count > listener->connection_peak)
+        listener->connection_peak = listener->connection_count;
+    if (uv_accept(stream, (uv_stream_t *)connection) != 0 ||
+        uv_tcp_nodelay(&connection->tcp, 1) != 0 ||
+        uv_tcp_getpeername(&connection->tcp, (struct sockaddr *)&address, &size) != 0 ||
+        uv_ip_name((struct sockaddr *)&address, peer, sizeof(peer)) != 0 ||
+        imagine_http1_open(&connection->http1, listener->gateway, peer, &http1_stream,
+                           connection) != 0 ||
+        uv_read_start((uv_stream_t *)connection, on_alloc, on_read) != 0)
+        close_connection(connection); /* it has left again, or there is no memory */
+}
+
+static const char *open_socket(listener_t *listener, const char *host, const char *port) {
+    static char why[256];
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM}, *address = NULL;
+    int err = getaddrinfo(host, port, &hints, &address);
+    if (err != 0) {
+        snprintf(why, sizeof(why), "HOST: %s: %s", host, gai_strerror(err));
+        return why;
+    }
+    err = uv_tcp_bind(&listener->tcp, address->ai_addr, 0);
+    if (err == 0)
+        err = uv_listen((uv_stream_t *)&listener->tcp, BACKLOG, on_connection);
+    snprintf(why, sizeof(why), "PORT: %s on %s: %s", port, host, uv_strerror(err));
+    freeaddrinfo(address);
+    return err == 0 ? NULL : why;
+}
+
+const char *listener_open(listener_t **out, uv_loop_t *loop, imagine_gateway_t *gateway,
+                          const char *host, const char *port, unsigned connections_max) {
+    listener_t *listener = *out = calloc(1, sizeof(*listener));
+    if (listener == NULL)
+        return "out of memory";
+    listener->gateway = gateway;
+    listener->connections_max = connections_max;
+    uv_tcp_init(loop, &listener->tcp);
+    const char *why = open_socket(listener, host, port);
+    if (why != NULL) {
+        listener_close(listener);
+        *out = NULL;
+    }
+    return why;
+}
+
+int listener_port(const listener_t *listener) {
+    struct sockaddr_in6 address = {.sin6_port = 0}; /* at the same place as IPv4's */
+    int size = sizeof(address);
+    uv_tcp_getsockname(&listener->tcp, (struct sockaddr *)&address, &size);
+    return ntohs(address.sin6_port);
+}
+
+void listener_stop(listener_t *listener) {
+    if (!uv_is_closing((uv_handle_t *)&listener->tcp))
+        uv_close((uv_handle_t *)&listener->tcp, NULL);
+}
+
+static void close_ours(uv_handle_t *handle, void *user) {
+    if (handle->data == user)
+        close_connection(handle);
+}
+
+void listener_close(listener_t *listener) {
+    uv_loop_t *loop = listener->tcp.loop;
+    listener_stop(listener);
+    uv_walk(loop, close_ours, listener);
+    do /* everything that closes does so in one turn */
+        uv_run(loop, UV_RUN_NOWAIT);
+    while (listener->connection_count > 0);
+    free(listener);
+}
