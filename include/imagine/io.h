@@ -118,8 +118,8 @@ struct imagine_io {
      * turn of the loop while it returns 0, and block the calling thread until it returns non-zero
      * or timeout_ms (negative: none) have passed. On the loop's thread itself `step` runs once, at
      * once.
-     * @return 0, IMAGINE_ETIMEDOUT (step runs no more), IMAGINE_EDEADLK (on the loop's thread, and
-     *   step returned 0)
+     * @return 0, IMAGINE_ETIMEDOUT (step runs no more), IMAGINE_ECLOSED (likewise: the loop ended
+     *   meanwhile), IMAGINE_EDEADLK (on the loop's thread, and step returned 0)
      */
     int (*await)(void *context, imagine_await_cb step, void *user, int64_t timeout_ms);
 };

@@ -22,7 +22,8 @@ static void take_all(imi_list_t *list, imi_list_t *out) {
     imi_list_remove(list);
 }
 
-void imi_http_work(imi_http_t *http) {
+bool imi_http_work(imi_http_t *http) {
+    bool was_busy = imi_http_has_work(http);
     imi_list_t batch;
     take_all(&http->resuming, &batch);
     while (!imi_list_is_empty(&batch)) {
@@ -44,6 +45,7 @@ void imi_http_work(imi_http_t *http) {
         imi_list_remove(&shard->due_node);
         imi_shard_run(shard);
     }
+    return was_busy;
 }
 
 bool imi_http_has_work(const imi_http_t *http) {

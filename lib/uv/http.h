@@ -15,8 +15,9 @@ int imi_http_new(imi_http_t **out, imi_uv_t *uv, const imagine_io_uv_options_t *
 /* Closes all connections; no exchange may be left. NULL is fine. */
 void imi_http_free(imi_http_t *http);
 
-/* Starts what was asked to start, goes on with what was paused. At the top of the loop only. */
-void imi_http_work(imi_http_t *http);
+/* Starts what was asked to start, goes on with what was paused. At the top of the loop only.
+ * False: there was nothing. */
+bool imi_http_work(imi_http_t *http);
 bool imi_http_has_work(const imi_http_t *http);
 
 /* imagine_io_t.http_start, http_cancel and http_pause. */

@@ -72,7 +72,7 @@ static void on_wake(uv_async_t *waker) {
 }
 
 static void on_idle(uv_idle_t *idle) {
-    imi_uv_work(idle->data);
+    (void)imi_uv_work(idle->data);
 }
 
 void imi_uv_wake(imi_uv_t *uv) {
@@ -116,10 +116,11 @@ void imi_uv_forget(imi_uv_t *uv) {
         closed(user);
 }
 
-void imi_uv_work(imi_uv_t *uv) {
+bool imi_uv_work(imi_uv_t *uv) {
+    bool was_busy = false;
     uv->is_working = true;
-    imi_timers_run(uv);
-    imi_http_work(uv->http);
+    was_busy = imi_timers_run(uv);
+    was_busy = imi_http_work(uv->http) || was_busy;
     uv->is_working = false;
     if (uv->is_closing)
         close_handles(uv);
@@ -127,6 +128,7 @@ void imi_uv_work(imi_uv_t *uv) {
         uv_idle_start(&uv->idle, on_idle);
     else
         uv_idle_stop(&uv->idle);
+    return was_busy;
 }
 
 void imagine_io_uv_close(imagine_io_t *io, imagine_closed_cb closed, void *user) {

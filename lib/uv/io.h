@@ -41,8 +41,9 @@ void imi_uv_release(imi_uv_t *uv);
 
 /* Runs imi_uv_work() in the next turn of the loop, which does not wait for events before it. */
 void imi_uv_wake(imi_uv_t *uv);
-/* Does what waited for a place outside of every callback: exchanges to start, closing. */
-void imi_uv_work(imi_uv_t *uv);
+/* Does what waited for a place outside of every callback: exchanges to start, closing. False when
+ * there was nothing. */
+bool imi_uv_work(imi_uv_t *uv);
 
 /* A handle was initialised: unreferences and counts it. */
 void imi_uv_adopt(imi_uv_t *uv, uv_handle_t *handle);

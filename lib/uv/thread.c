@@ -6,6 +6,7 @@
  *   step returned 0:      the waiter goes to `waiting` and is asked again in every turn
  *   step returned non-0:  the caller is woken
  *   caller's time is up:  it takes its waiter out, unless the step is running just then
+ *   the thread ends:      it sends everybody away, and waits until they have gone
  *
  * A waiter lives on its caller's stack and belongs to the lists, hence to the mutex, until it is
  * done or taken out. Fresh steps do work and run without the mutex, so that others can queue up
@@ -33,6 +34,7 @@ typedef struct waiter {
     uv_cond_t condition;
     imagine_await_cb step;
     void *user;
+    int error;       /* what await() returns */
     bool is_running; /* the step, without the mutex */
     bool is_done;
 } waiter_t;
@@ -44,6 +46,8 @@ struct imi_thread {
     uv_mutex_t mutex;
     imi_list_t fresh;
     imi_list_t waiting;
+    size_t caller_count; /* threads inside await() */
+    uv_cond_t all_left;  /* no such thread any more, and we are closing */
     bool is_closing;
     bool is_detached; /* nobody joins: the thread frees everything itself */
 };
@@ -56,7 +60,13 @@ imi_thread_t *imi_thread_new(void) {
         imi_mem_free(NULL, thread);
         return NULL;
     }
+    if (uv_cond_init(&thread->all_left) != 0) {
+        uv_mutex_destroy(&thread->mutex);
+        imi_mem_free(NULL, thread);
+        return NULL;
+    }
     if (uv_loop_init(&thread->loop) != 0) {
+        uv_cond_destroy(&thread->all_left);
         uv_mutex_destroy(&thread->mutex);
         imi_mem_free(NULL, thread);
         return NULL;
@@ -74,6 +84,7 @@ void imi_thread_free(imi_thread_t *thread) {
     err = uv_loop_close(&thread->loop);
     assert(err == 0);
     (void)err;
+    uv_cond_destroy(&thread->all_left);
     uv_mutex_destroy(&thread->mutex);
     imi_mem_free(NULL, thread);
 }
@@ -137,24 +148,47 @@ static bool run_waiting(imi_thread_t *thread) {
     return was_any_done;
 }
 
-static void on_prepare(uv_prepare_t *prepare) {
-    imi_uv_t *uv = prepare->data;
+static bool run_steps(imi_uv_t *uv) {
     imi_thread_t *thread = uv->thread;
-    bool was_any_done = true;
+    bool was_any_done = false;
     uv_mutex_lock(&thread->mutex);
-    for (int i = 0; i < ROUNDS_MAX && was_any_done; i++) {
-        was_any_done = run_fresh(thread);
-        was_any_done = run_waiting(thread) || was_any_done;
-    }
+    was_any_done = run_fresh(thread);
+    was_any_done = run_waiting(thread) || was_any_done;
     uv->is_closing = thread->is_closing;
     uv_mutex_unlock(&thread->mutex);
-    if (was_any_done)
+    return was_any_done;
+}
+
+/* The loop goes to sleep next. So what the steps have started goes out before, and when anything
+ * was done by either, the steps are asked once more. */
+static void on_prepare(uv_prepare_t *prepare) {
+    imi_uv_t *uv = prepare->data;
+    bool is_busy = true;
+    for (int i = 0; i < ROUNDS_MAX && is_busy && !uv->is_closing; i++) {
+        is_busy = run_steps(uv);
+        is_busy = imi_uv_work(uv) || is_busy;
+    }
+    if (is_busy && !uv->is_closing)
         imi_uv_wake(uv);
-    imi_uv_work(uv); /* what the steps started goes out before the loop sleeps */
 }
 
 void imi_thread_close_handles(imi_uv_t *uv) {
     imi_uv_close_handle((uv_handle_t *)&uv->thread->prepare);
+}
+
+/* Callers whose step is done may still be on their way out; of others nobody will ask the step
+ * again. None of them may find the mutex gone. */
+static void send_callers_away(imi_thread_t *thread) {
+    waiter_t *waiter = NULL;
+    uv_mutex_lock(&thread->mutex);
+    while ((waiter = first_of(&thread->fresh)) != NULL ||
+           (waiter = first_of(&thread->waiting)) != NULL) {
+        waiter->error = IMAGINE_ECLOSED;
+        finish(waiter);
+    }
+    while (thread->caller_count > 0)
+        uv_cond_wait(&thread->all_left, &thread->mutex);
+    uv_mutex_unlock(&thread->mutex);
 }
 
 static void run(void *argument) {
@@ -163,6 +197,7 @@ static void run(void *argument) {
     imagine_closed_cb closed = NULL;
     void *user = NULL;
     uv_run(&thread->loop, UV_RUN_DEFAULT);
+    send_callers_away(thread);
     if (!thread->is_detached)
         return; /* the one who joins frees it */
     closed = uv->closed;
@@ -218,7 +253,7 @@ void imi_thread_close(imi_uv_t *uv, imagine_closed_cb closed, void *user) {
     imi_mem_free(NULL, uv);
 }
 
-/* With the mutex held: 0 when the step is done, IMAGINE_ETIMEDOUT when it will never run again. */
+/* With the mutex held. After IMAGINE_ETIMEDOUT the step never runs again. */
 static int wait_for(imi_thread_t *thread, waiter_t *waiter, int64_t timeout_ms) {
     uint64_t timeout_ns = timeout_ms < 0 ? 0 : (uint64_t)timeout_ms * NS_PER_MS;
     uint64_t start_at = uv_hrtime();
@@ -235,7 +270,7 @@ static int wait_for(imi_thread_t *thread, waiter_t *waiter, int64_t timeout_ms) 
             (void)uv_cond_timedwait(&waiter->condition, &thread->mutex, timeout_ns - passed_ns);
         }
     }
-    return 0;
+    return waiter->error;
 }
 
 int imi_thread_await(void *context, imagine_await_cb step, void *user, int64_t timeout_ms) {
@@ -250,11 +285,14 @@ int imi_thread_await(void *context, imagine_await_cb step, void *user, int64_t t
         return IMAGINE_ENOMEM;
     imi_list_init(&waiter.node);
     uv_mutex_lock(&thread->mutex);
+    thread->caller_count++;
     is_first = imi_list_is_empty(&thread->fresh);
     imi_list_append(&thread->fresh, &waiter.node);
     if (is_first)
         uv_async_send(&uv->waker); /* the others ride along */
     err = wait_for(thread, &waiter, timeout_ms);
+    if (--thread->caller_count == 0)
+        uv_cond_signal(&thread->all_left);
     uv_mutex_unlock(&thread->mutex);
     uv_cond_destroy(&waiter.condition);
     return err;

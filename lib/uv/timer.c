@@ -47,7 +47,8 @@ static void arm(imi_uv_t *uv) {
 }
 
 /* An alarm that is set meanwhile is later than `now`, so that this ends. */
-void imi_timers_run(imi_uv_t *uv) {
+bool imi_timers_run(imi_uv_t *uv) {
+    bool was_any_due = false;
     int64_t now = (int64_t)uv_hrtime();
     imi_heap_node_t *first = NULL;
     uv->timers.is_running = true;
@@ -55,9 +56,11 @@ void imi_timers_run(imi_uv_t *uv) {
         imi_alarm_t *alarm = IMI_CONTAINER(first, imi_alarm_t, node);
         imi_heap_remove(&uv->timers.heap, first);
         alarm->on_due(alarm);
+        was_any_due = true;
     }
     uv->timers.is_running = false;
     arm(uv);
+    return was_any_due;
 }
 
 bool imi_timers_are_due(const imi_uv_t *uv) {
@@ -68,7 +71,7 @@ bool imi_timers_are_due(const imi_uv_t *uv) {
 static void on_uv_timer(uv_timer_t *timer) {
     imi_uv_t *uv = timer->data;
     uv->timers.armed_at = 0;
-    imi_timers_run(uv);
+    (void)imi_timers_run(uv);
 }
 
 void imi_timers_init(imi_uv_t *uv) {

@@ -33,8 +33,8 @@ void imi_timers_open(imi_uv_t *uv); /* and set */
 void imi_timers_close(imi_uv_t *uv);
 void imi_timers_reset(imi_uv_t *uv); /* frees; of timers that are not open, or closed */
 
-/* Calls whatever is due. */
-void imi_timers_run(imi_uv_t *uv);
+/* Calls whatever is due. False: nothing was. */
+bool imi_timers_run(imi_uv_t *uv);
 bool imi_timers_are_due(const imi_uv_t *uv);
 
 /* Makes room for one more alarm, so that setting it cannot fail: 0 or IMAGINE_ENOMEM. */

@@ -164,12 +164,12 @@ START_TEST(the_wall_clock_goes_as_fast_as_the_other_one) {
     int64_t unix_ms = io->unix_ms(io->context);
     uint64_t now_ms = io->now_ms(io->context);
     int64_t difference_ms = 0;
-    run_for(40);
+    run_for(300);
     difference_ms =
         io->unix_ms(io->context) - unix_ms - (int64_t)(io->now_ms(io->context) - now_ms);
     ck_assert_int_gt(unix_ms, 1600000000000);
-    ck_assert_int_ge(difference_ms, -20);
-    ck_assert_int_le(difference_ms, 20);
+    ck_assert_int_ge(difference_ms, -150);
+    ck_assert_int_le(difference_ms, 150);
 }
 END_TEST
 
