@@ -633,9 +633,10 @@ static const char *clean_message(imagine_request_t *request, int error, const ch
 static void fill_result(imagine_request_t *request) {
     imagine_result_t *result = &request->result;
     const imagine_params_t *params = &request->params;
-    if (request->provider != NULL)
+    if (request->provider != NULL) { /* what was refused for its model is not repeated in a log */
         result->provider = request->provider->name;
-    result->model = params->model;
+        result->model = params->model;
+    }
     result->attempts = request->attempts;
     if (request->provider == NULL || request->action == IMI_TEXT ||
         request->action == IMI_UPSCALE || request->action == IMI_TASK_STATUS)
