@@ -312,9 +312,9 @@ static void fail_by_event(imagine_call_t *call, const imagine_http_response_t *d
         imagine_call_fail(call, IMAGINE_EUPSTREAM, "the Space failed without saying why");
         return;
     }
-    /* A text that echoes the prompt proves nothing by its words. */
+    /* The text may quote the prompt: a word that both have proves nothing. */
     if (strcasestr(reason, "quota") != NULL &&
-        (prompt == NULL || prompt[0] == '\0' || strstr(reason, prompt) == NULL))
+        (prompt == NULL || strcasestr(prompt, "quota") == NULL))
         imagine_call_fail(call, IMAGINE_EQUOTA, reason);
     else
         imagine_call_fail(call, IMAGINE_EUPSTREAM, reason);
