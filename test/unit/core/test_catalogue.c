@@ -380,7 +380,8 @@ START_TEST(a_model_is_found_by_every_name_it_has) { /* _i walks models */
     assert_range(&model->steps, models[_i].steps);
     assert_range(&model->guidance, models[_i].guidance);
     ck_assert_double_eq(model->hd_scale, models[_i].hd_scale);
-    ck_assert_ptr_null(model->response_type);
+    ck_assert_pstr_eq(model->response_type,
+                      strcmp(models[_i].provider, "sample") == 0 ? "base64" : NULL);
     ck_assert(imi_json_valid(imi_slice_of(model->json), 8, NULL));
 }
 END_TEST
