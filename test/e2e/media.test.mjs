@@ -141,7 +141,8 @@ for (const [name, address, message] of wrong)
   test(`${name}: 400 with the reason`, async () => assertRefused(await upscale(open, address()), "IMAGINE_EPICTURE", message));
 
 test("a host that is not there or says nothing: 400, and soon", async () => {
-  const silent = net.createServer(() => {});
+  const sockets = [];
+  const silent = net.createServer((socket) => sockets.push(socket));
   await new Promise((resolve) => silent.listen(0, "127.0.0.1", resolve));
   const server = await serverWith({ ALLOW_PRIVATE_HOSTS: "127.0.0.1", TIMEOUT_DOWNLOAD_MS: "1500" });
   for (const port of [9, silent.address().port]) {
@@ -151,6 +152,7 @@ test("a host that is not there or says nothing: 400, and soon", async () => {
     assert.equal(answer.json.code, "IMAGINE_EPICTURE");
     assert.ok(performance.now() - began < 6000);
   }
+  for (const socket of sockets) socket.destroy();
   silent.close();
 });
 

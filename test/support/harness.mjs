@@ -109,6 +109,10 @@ export async function startServer({ env = {}, args = [], files = {}, cwd = scrat
     cwd,
     pid: running.child.pid,
     ended: running.ended,
+    /** The log alone. */
+    get stderr() {
+      return running.stderr;
+    },
     /** Everything that it printed. */
     get log() {
       return running.stderr + running.stdout.toString("utf8");

@@ -50,6 +50,7 @@ static const struct {
     ROW(imagine_gateway_request, size, peer),
     ROW(imagine_gateway_answer, size, content_length),
     ROW(imagine_gateway_responder, size, on_end),
+    ROW(imagine_http1_stream, size, close),
 };
 #define STRUCT_COUNT ((int)(sizeof(structs) / sizeof(structs[0])))
 
