@@ -67,10 +67,10 @@ extern char **environ; /* POSIX has it declared nowhere */
             "1: pictures to edit may be uploaded to a stranger's public Space")                   \
     PLAIN("ALLOW_PRIVATE_HOSTS", HOSTS,                                                           \
           "hosts that callers' addresses may lead to although they are not public; *: all")       \
-    PLAIN("STATE_FILE", TEXT,                                                                     \
-          "what is remembered across restarts, \":memory:\" for nothing; without it imagine.db "  \
-          "in\n      $STATE_DIRECTORY, else $XDG_STATE_HOME/imagine, else "                       \
-          "~/.local/state/imagine")                                                               \
+    PLAIN(                                                                                        \
+        "STATE_FILE", TEXT,                                                                       \
+        "what is remembered across restarts, \":memory:\" for nothing; without it imagine.db in " \
+        "the\n      state directory of systemd, of XDG, or ~/.local/state/imagine")               \
     LATER("ENCRYPTION_KEY", SECRET, NULL, 0, 0) /* this version keeps no secret at rest */        \
     DEFAULT("TIMEOUT_TEXT_MS", NUMBER, "30000", 1, 60 * MINUTES_MS, NULL,                         \
             "one text, or starting a task")                                                       \
@@ -119,8 +119,8 @@ static const imi_setting_t patterns[] = {
 #define PATTERN_COUNT (sizeof(patterns) / sizeof(patterns[0]))
 
 static const char help[] =
-    "  <PROVIDER>_TOKENS\n      comma list, as GITEE_TOKENS=a,b; \"token@group\" for tokens of one "
-    "account, which share its quota\n"
+    "  <PROVIDER>_TOKENS\n      comma list: GITEE_TOKENS, HUGGINGFACE_TOKENS, MODELSCOPE_TOKENS; "
+    "token@group for tokens of\n      one account, which share its quota\n"
     "  <PROVIDER>_API_BASE\n      base address of a provider, instead of the catalogue's\n" //
     SETTINGS(DEFAULT_HELP, PLAIN_HELP, NOTHING, NOTHING);
 
@@ -581,9 +581,21 @@ const char *imagine_settings_get(const imagine_settings_t *settings, const char 
     return setting != NULL ? setting->otherwise : NULL;
 }
 
+/* The place of a choice: "debug" in "error|warn|info|debug|trace" is 3. */
+static int64_t place_of(const char *choices, const char *text) {
+    imi_slice_t rest = imi_slice_of(choices), choice;
+    for (int64_t place = 0; imi_slice_split(&rest, '|', &choice); place++)
+        if (imi_slice_equals(choice, text))
+            return place;
+    return 0;
+}
+
 int64_t imagine_settings_get_int(const imagine_settings_t *settings, const char *name) {
     const char *text = imagine_settings_get(settings, name);
+    const imi_setting_t *setting = text != NULL ? find_setting(name) : NULL;
     int64_t number = 0;
+    if (setting != NULL && setting->kind == IMI_SETTING_CHOICE)
+        return place_of(setting->choices, text);
     return text != NULL && imi_parse_int64(imi_slice_of(text), &number) ? number : 0;
 }
 

@@ -969,7 +969,7 @@ static void check_pick(world_t *world, int model) {
     ck_assert_int_eq(token != NULL, fewest != UINT32_MAX || has_probe);
     if (token == NULL)
         return;
-    index = atoi(imi_token_text(token));
+    index = (int)strtol(imi_token_text(token), NULL, 10);
     if (has_probe && !may_pace) {
         ck_assert(may_probe(world, index, model));
         world->tokens[index].is_probing = true;
