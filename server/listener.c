@@ -10,12 +10,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 
 #define BACKLOG 4096
-#define PIECES_MAX 16 /* of one write; an HTTP connection gives fewer */
-#define CROWD 128     /* connections; when most of so many have left, memory is given back */
+#define CROWD 128 /* connections; when most of so many have left, memory is given back */
 
 struct listener {
     uv_tcp_t tcp;
@@ -62,16 +59,16 @@ static void on_written(uv_write_t *write, int status) {
 }
 
 static int32_t on_send(const imagine_slice_t *pieces, size_t piece_count, void *user) {
-    uv_buf_t buffers[PIECES_MAX], *first = buffers, *end = buffers;
+    uv_buf_t buffers[IMAGINE_HTTP1_PIECES_MAX], *first = buffers, *end = buffers;
     if (uv_is_closing(user))
         return 0;
-    for (size_t i = 0; i < piece_count && i < PIECES_MAX; i++)
+    for (size_t i = 0; i < piece_count; i++)
         *end++ = uv_buf_init((char *)pieces[i].data, (unsigned)pieces[i].size);
     int written = uv_try_write(user, first, (unsigned)(end - first));
     size_t left = written > 0 ? (size_t)written : 0;
     for (; first < end && left >= first->len; first++)
         left -= first->len;
-    if (first == end && piece_count <= PIECES_MAX)
+    if (first == end)
         return 1;
     first->base += left;
     first->len -= left;
@@ -81,12 +78,6 @@ static int32_t on_send(const imagine_slice_t *pieces, size_t piece_count, void *
         close_connection(user);
     }
     return 0;
-}
-
-static void on_shut(void *user) { /* everything was written, so there is no queue to wait for */
-    uv_os_fd_t fd;
-    if (uv_fileno(user, &fd) == 0)
-        shutdown(fd, SHUT_WR);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t wanted, uv_buf_t *buffer) {
@@ -109,17 +100,16 @@ static void on_pause(int32_t is_paused, void *user) {
         uv_read_start(user, on_alloc, on_read);
 }
 
-static const imagine_http1_stream_t http1_stream = {sizeof(http1_stream), on_send, on_pause,
-                                                    on_shut, close_connection};
+static const imagine_http1_stream_t http1_stream = {
+    .size = sizeof(http1_stream), .send = on_send, .pause = on_pause, .close = close_connection};
 
 static void on_connection(uv_stream_t *stream, int status) {
     listener_t *listener = (listener_t *)stream;
     struct sockaddr_storage address;
     char peer[64];
-    int size = sizeof(address);
-    listener->is_full = listener->connection_count >= listener->connections_max;
-    connection_t *connection =
-        status == 0 && !listener->is_full ? calloc(1, sizeof(*connection)) : NULL;
+    bool has_room = status == 0 && listener->connection_count < listener->connections_max;
+    connection_t *connection = has_room ? calloc(1, sizeof(*connection)) : NULL;
+    listener->is_full = connection == NULL;
     if (connection == NULL)
         return;
     connection->listener = listener;
@@ -129,7 +119,8 @@ static void on_connection(uv_stream_t *stream, int status) {
         listener->connection_peak = listener->connection_count;
     if (uv_accept(stream, (uv_stream_t *)connection) != 0 ||
         uv_tcp_nodelay(&connection->tcp, 1) != 0 ||
-        uv_tcp_getpeername(&connection->tcp, (struct sockaddr *)&address, &size) != 0 ||
+        uv_tcp_getpeername(&connection->tcp, (struct sockaddr *)&address,
+                           &(int){sizeof(address)}) != 0 ||
         uv_ip_name((struct sockaddr *)&address, peer, sizeof(peer)) != 0 ||
         imagine_http1_open(&connection->http1, listener->gateway, peer, &http1_stream,
                            connection) != 0 ||
@@ -137,43 +128,35 @@ static void on_connection(uv_stream_t *stream, int status) {
         close_connection(connection); /* it has left again, or there is no memory */
 }
 
-static const char *open_socket(listener_t *listener, const char *host, const char *port) {
-    static char why[256];
+int listener_open(listener_t **out, uv_loop_t *loop, imagine_gateway_t *gateway,
+                  const imagine_settings_t *settings, int *out_port, char **out_message) {
+    const char *host = imagine_settings_get(settings, "HOST");
+    const char *port = imagine_settings_get(settings, "PORT");
     struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM}, *address = NULL;
-    int err = getaddrinfo(host, port, &hints, &address);
-    if (err != 0) {
-        snprintf(why, sizeof(why), "HOST: %s: %s", host, gai_strerror(err));
-        return why;
-    }
-    err = uv_tcp_bind(&listener->tcp, address->ai_addr, 0);
-    if (err == 0)
-        err = uv_listen((uv_stream_t *)&listener->tcp, BACKLOG, on_connection);
-    snprintf(why, sizeof(why), "PORT: %s on %s: %s", port, host, uv_strerror(err));
-    freeaddrinfo(address);
-    return err == 0 ? NULL : why;
-}
-
-const char *listener_open(listener_t **out, uv_loop_t *loop, imagine_gateway_t *gateway,
-                          const char *host, const char *port, unsigned connections_max) {
+    struct sockaddr_in6 bound = {.sin6_port = 0}; /* at the same place as IPv4's */
     listener_t *listener = *out = calloc(1, sizeof(*listener));
     if (listener == NULL)
-        return "out of memory";
+        return IMAGINE_ENOMEM;
     listener->gateway = gateway;
-    listener->connections_max = connections_max;
+    listener->connections_max = (unsigned)imagine_settings_get_int(settings, "MAX_CONNECTIONS");
     uv_tcp_init(loop, &listener->tcp);
-    const char *why = open_socket(listener, host, port);
-    if (why != NULL) {
-        listener_close(listener);
-        *out = NULL;
+    int err = getaddrinfo(host, port, &hints, &address);
+    const char *why = gai_strerror(err);
+    if (err == 0) {
+        err = uv_tcp_bind(&listener->tcp, address->ai_addr, 0);
+        if (err == 0)
+            err = uv_listen((uv_stream_t *)&listener->tcp, BACKLOG, on_connection);
+        why = uv_strerror(err);
+        freeaddrinfo(address);
     }
-    return why;
-}
-
-int listener_port(const listener_t *listener) {
-    struct sockaddr_in6 address = {.sin6_port = 0}; /* at the same place as IPv4's */
-    int size = sizeof(address);
-    uv_tcp_getsockname(&listener->tcp, (struct sockaddr *)&address, &size);
-    return ntohs(address.sin6_port);
+    uv_tcp_getsockname(&listener->tcp, (struct sockaddr *)&bound, &(int){sizeof(bound)});
+    *out_port = ntohs(bound.sin6_port);
+    if (err == 0)
+        return 0;
+    if (asprintf(out_message, "HOST, PORT: %s, %s: %s", host, port, why) < 0)
+        *out_message = NULL;
+    listener_close(listener);
+    return IMAGINE_EIO;
 }
 
 void listener_stop(listener_t *listener) {

@@ -7,11 +7,9 @@
 
 typedef struct listener listener_t;
 
-/* port "0": any free one. Connections beyond connections_max wait in the backlog. Returns NULL, or
- * why not: one line that names the setting. */
-const char *listener_open(listener_t **out, uv_loop_t *loop, imagine_gateway_t *gateway,
-                          const char *host, const char *port, unsigned connections_max);
-int listener_port(const listener_t *listener);
+/* On HOST and PORT, for MAX_CONNECTIONS at once. 0, or an error and *out_message: why, to free. */
+int listener_open(listener_t **out, uv_loop_t *loop, imagine_gateway_t *gateway,
+                  const imagine_settings_t *settings, int *out_port, char **out_message);
 void listener_stop(listener_t *listener);  /* takes no more connections; those it has go on */
 void listener_close(listener_t *listener); /* cuts them, and turns the loop until all is gone */
 

@@ -94,7 +94,8 @@ static bool read_arguments(int argc, char **argv) { /* true: only check */
         err = imagine_settings_read_env(settings);
     if (err == 0)
         err = imagine_settings_read_file(settings, file);
-    check(err, imagine_settings_message(settings));
+    check(err, err == IMAGINE_ENOTFOUND ? "--env-file: there is no such file"
+                                        : imagine_settings_message(settings));
     return is_check;
 }
 
@@ -106,7 +107,7 @@ static void find_web_root(const char *folder) {
         return;
     memcpy(strrchr(path, '/') + 1, folder, strlen(folder) + 1);
     if (access(path, R_OK) == 0)
-        check(imagine_settings_set(settings, "WEB_ROOT", path), imagine_settings_message(settings));
+        check(imagine_settings_set(settings, "WEB_ROOT", path), path);
 }
 
 /* Where it listens, and a line to paste that makes a picture. */
@@ -156,11 +157,14 @@ int main(int argc, char **argv) {
     options.ca_file = get("CA_FILE");
     check(imagine_open(&im, &options),
           options.ca_file ? "CA_FILE: no PEM file of certificates" : "");
-    check(imagine_configure(im, settings, &text), text);
-    check(imagine_gateway_open(&gateway, im, settings, &text), text);
+    int err = imagine_configure(im, settings, &text);
+    if (err == 0)
+        err = imagine_gateway_open(&gateway, im, settings, &text);
+    if (err == 0 && !is_check)
+        err = listener_open(&listener, loop, gateway, settings, &port, &text);
+    check(err, text);
     if (is_check)
         return printf("%s", imagine_settings_describe(settings)) < 0;
-    check(listener_open(&listener, loop, gateway, settings, &port, &text), text);
     uv_prepare_init(loop, &turn);
     uv_prepare_start(&turn, on_turn);
     for (int i = 0; i < 2; i++) {

@@ -98,19 +98,21 @@ IMAGINE_API void imagine_gateway_release(imagine_exchange_t *exchange);
  * libuv. */
 
 typedef struct imagine_http1 imagine_http1_t; /* one connection */
+#define IMAGINE_HTTP1_PIECES_MAX 9
 
 /** What a connection asks of its stream. None of these may call back into the connection. */
 typedef struct imagine_http1_stream {
     size_t size;
     /**
-     * Send these behind what was sent before. They stay valid until they have left.
+     * Send these, at most IMAGINE_HTTP1_PIECES_MAX, behind what was sent before. They stay valid
+     * until they have left.
      * @return 1: they have left already. 0: imagine_http1_sent() will be called when they have,
      * once for each such call and in their order
      */
     int32_t (*send)(const imagine_slice_t *pieces, size_t piece_count, void *user);
     /** Hand over no more bytes until told to go on: back-pressure. */
     void (*pause)(int32_t is_paused, void *user);
-    /** Send nothing more, but go on handing over what comes: half a close. */
+    /** Send nothing more, but go on handing over what comes: half a close. NULL: not supported. */
     void (*shut)(void *user);
     /** Close the stream, and call imagine_http1_close() when it is gone. */
     void (*close)(void *user);

@@ -28,12 +28,12 @@ enum {
     HEAD_SIZE_MAX = IMI_HEAD_SIZE_MAX + IMI_TARGET_SIZE_MAX + 64, /* request line and headers */
     AHEAD_SIZE_MAX = 256 * 1024, /* what the host hands over at once, behind a request */
     PLAIN_SIZE = 16 * 1024,      /* a record of TLS */
-    PIECES_MAX = 8,              /* of an answer's body */
-    ANSWER_HEAD_SIZE = 768,      /* as a rule; it may be more */
-    HEAD_TIME_MS = 30000,        /* for a head, from its first byte (or the connection) on */
-    IDLE_TIME_MS = 75000,        /* between two requests */
-    DROP_TIME_MS = 5000,         /* of DROPPING */
-    SEND_RATE_MIN = 16,          /* bytes a millisecond, else the answer is given up */
+    PIECES_MAX = IMAGINE_HTTP1_PIECES_MAX - 1, /* of an answer's body */
+    ANSWER_HEAD_SIZE = 768,                    /* as a rule; it may be more */
+    HEAD_TIME_MS = 30000, /* for a head, from its first byte (or the connection) on */
+    IDLE_TIME_MS = 75000, /* between two requests */
+    DROP_TIME_MS = 5000,  /* of DROPPING */
+    SEND_RATE_MIN = 16,   /* bytes a millisecond, else the answer is given up */
     PEER_SIZE = 64,
 };
 
@@ -306,7 +306,8 @@ static void end_connection(imagine_http1_t *http1) {
         return;
     }
     http1->input = DROPPING;
-    http1->stream->shut(http1->user);
+    if (http1->stream->shut != NULL)
+        http1->stream->shut(http1->user);
     pause_stream(http1, false);
     set_deadline(http1, DROP_TIME_MS);
 }
