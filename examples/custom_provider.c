@@ -1,7 +1,7 @@
 /* custom_provider.c: a provider of your own, with tokens and rotation, in about fifty lines.
  *
- * "Acme" makes a task of every picture; we ask until it is done. Which token, the next token when one
- * is spent, repeating, time limits and cancellation are the library's.
+ * "Acme" makes a task of every picture; we ask until it is done. Which token, the next token when
+ * one is spent, repeating, time limits and cancellation are the library's.
  *
  *   ./custom_provider http://127.0.0.1:8000 token-a,token-b "a cat" */
 #include <imagine.h>
@@ -14,7 +14,8 @@ static void on_polled(imagine_call_t *call, const imagine_http_response_t *respo
 static void poll(imagine_call_t *call) {
     imagine_call_request_t get = {.size = sizeof(get)};
     const char *id = imagine_call_state(call);
-    get.url = imagine_call_url(call, imagine_call_concat(call, "/tasks/", id));
+    get.url =
+        imagine_call_url(call, imagine_call_concat(call, "/tasks/", imagine_call_escape(call, id)));
     imagine_call_http(call, &get, on_polled);
 }
 
