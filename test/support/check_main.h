@@ -6,14 +6,14 @@
 #include <check.h>
 #include <stdlib.h>
 
-#define IMI_CHECK_MAIN(suite_function)                                                             \
-    int main(void) {                                                                               \
-        SRunner *runner = srunner_create(suite_function());                                        \
-        int failed_count = 0;                                                                      \
-        srunner_run_all(runner, CK_ENV);                                                           \
-        failed_count = srunner_ntests_failed(runner);                                              \
-        srunner_free(runner);                                                                      \
-        return failed_count == 0 ? EXIT_SUCCESS : EXIT_FAILURE;                                    \
+#define IMI_CHECK_MAIN(suite_function)                          \
+    int main(void) {                                            \
+        SRunner *runner = srunner_create(suite_function());     \
+        int failed_count = 0;                                   \
+        srunner_run_all(runner, CK_ENV);                        \
+        failed_count = srunner_ntests_failed(runner);           \
+        srunner_free(runner);                                   \
+        return failed_count == 0 ? EXIT_SUCCESS : EXIT_FAILURE; \
     }
 
 #endif
