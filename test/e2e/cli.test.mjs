@@ -4,7 +4,7 @@ import net from "node:net";
 import path from "node:path";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { after, describe, test } from "node:test";
-import { run, scratch, serverProgram, startServer } from "../support/harness.mjs";
+import { listen, run, scratch, serverProgram, startServer } from "../support/harness.mjs";
 
 const servers = [];
 async function serverWith(options) {
@@ -60,10 +60,9 @@ describe("--check", () => {
   });
   test("does not listen", async () => {
     const taken = net.createServer();
-    await new Promise((resolve) => taken.listen(0, "127.0.0.1", resolve));
-    const { code, stderr } = await command(["--check"], { env: { PORT: String(taken.address().port), STATE_FILE: ":memory:" } });
+    const port = String(await listen(taken));
+    const { code, stderr } = await command(["--check"], { env: { PORT: port, STATE_FILE: ":memory:" } });
     assert.equal(code, 0, stderr);
-    taken.close();
   });
 });
 
@@ -106,12 +105,10 @@ describe("options", () => {
   });
   test("a port that is taken stops the start, and is named", async () => {
     const taken = net.createServer();
-    await new Promise((resolve) => taken.listen(0, "127.0.0.1", resolve));
-    const port = String(taken.address().port);
+    const port = String(await listen(taken));
     const { code, stderr } = await command([], { env: { PORT: port, STATE_FILE: ":memory:" } });
     assert.equal(code, 1, stderr);
     assert.ok(stderr.includes(port), stderr);
-    taken.close();
   });
 });
 

@@ -4,7 +4,7 @@ import http from "node:http";
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, beforeEach, test } from "node:test";
-import { build, root, run, scratch, startUpstream } from "../support/harness.mjs";
+import { build, listen, root, run, scratch, startUpstream } from "../support/harness.mjs";
 import { readPng } from "../support/png.mjs";
 
 let upstream;
@@ -56,14 +56,12 @@ async function acme({ spent = [] } = {}) {
       else answer(200, { task: { state: "done", images: ["https://cdn.example/cat.png"] } });
     });
   });
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return { seen, origin: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
+  return { seen, origin: `http://127.0.0.1:${await listen(server)}` };
 }
 
 test("custom_provider makes a task, polls it, and prints the address", async () => {
   const provider = await acme();
   const { code, stdout, stderr } = await run(example("custom_provider"), [provider.origin, "token-a,token-b", "a cat"]);
-  provider.close();
   assert.equal(code, 0, stdout + stderr);
   assert.equal(stdout, "https://cdn.example/cat.png\n");
   const [create, ...polls] = provider.seen;
@@ -82,8 +80,6 @@ test("custom_provider goes on with the next token when one is spent", async () =
   const { code, stdout } = await run(example("custom_provider"), [spent.origin, "token-a,token-b", "a cat"]);
   assert.equal(code, 1);
   assert.match(stdout, /error_acme_token_exhausted/);
-  provider.close();
-  spent.close();
 });
 
 test("the README's program compiles as it stands, and makes a picture", async () => {

@@ -5,7 +5,7 @@ import { execFileSync } from "node:child_process";
 import http from "node:http";
 import path from "node:path";
 import { after, before, beforeEach, test } from "node:test";
-import { curl, scratch, startServer, startUpstream } from "../support/harness.mjs";
+import { curl, listen, scratch, startServer, startUpstream } from "../support/harness.mjs";
 
 let upstream;
 const servers = [];
@@ -68,8 +68,7 @@ async function redirector(status, to) {
       response.end();
     });
   });
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return { seen, origin: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
+  return { seen, origin: `http://127.0.0.1:${await listen(server)}` };
 }
 
 test("a redirect to another host does not carry the token there", async () => {
@@ -80,22 +79,16 @@ test("a redirect to another host does not carry the token there", async () => {
     response.writeHead(200, { "content-type": "application/json" });
     response.end("{\"task_id\":\"x\",\"task_status\":\"SUCCEED\",\"output_images\":[\"https://cdn.example/1.png\"],\"data\":[{\"url\":\"https://cdn.example/1.png\"}]}");
   });
-  await new Promise((resolve) => other.listen(0, "127.0.0.1", resolve));
-  const strangerOrigin = `http://localhost:${other.address().port}`;
-  try {
-    for (const status of [301, 302, 303, 307, 308]) {
-      const first = await redirector(status, (url) => strangerOrigin + url);
-      const server = await serverWith({ CATALOGUE: "", GITEE_API_BASE: first.origin });
-      await server.post("/api/v1/generate", cat);
-      assert.equal(first.seen[0].authorization, "Bearer gitee-token");
-      first.close();
-    }
-    for (const { url, headers } of stranger) {
-      assert.equal(headers.authorization, undefined, `${url} got the token`);
-      assert.ok(!JSON.stringify(headers).includes("gitee-token"));
-    }
-  } finally {
-    other.close();
+  const strangerOrigin = `http://localhost:${await listen(other)}`;
+  for (const status of [301, 302, 303, 307, 308]) {
+    const first = await redirector(status, (url) => strangerOrigin + url);
+    const server = await serverWith({ CATALOGUE: "", GITEE_API_BASE: first.origin });
+    await server.post("/api/v1/generate", cat);
+    assert.equal(first.seen[0].authorization, "Bearer gitee-token");
+  }
+  for (const { url, headers } of stranger) {
+    assert.equal(headers.authorization, undefined, `${url} got the token`);
+    assert.ok(!JSON.stringify(headers).includes("gitee-token"));
   }
 });
 
@@ -105,7 +98,6 @@ test("redirects without end are the provider's fault", async () => {
   const answer = await server.post("/api/v1/generate", cat);
   assert.equal(answer.status, 502, answer.text);
   assert.ok(loop.seen.length <= 20, `${loop.seen.length} requests`);
-  loop.close();
 });
 
 test("TLS_CERT and TLS_KEY serve HTTPS", async () => {

@@ -216,6 +216,14 @@ export function raw(port, text, { timeoutMs = 5000, afterwards } = {}) {
   });
 }
 
+/** Lets a small server of a test listen on a free port. It never keeps the test alive. */
+export async function listen(server) {
+  server.on("connection", (socket) => socket.unref());
+  await new Promise((resolve, reject) => server.on("error", reject).listen(0, "127.0.0.1", resolve));
+  server.unref();
+  return server.address().port;
+}
+
 // ---- the providers' stand-in -------------------------------------------------------------------
 
 /** test/support/upstream.mjs: see there for what `control` takes. */
