@@ -105,9 +105,8 @@ static void finish(waiter_t *waiter) {
     uv_cond_signal(&waiter->condition);
 }
 
-/* Both with the mutex held; true: something was done, and others may have waited for it. */
-static bool run_fresh(imi_thread_t *thread) {
-    bool was_any_done = false;
+/* With the mutex held, as the next one. */
+static void run_fresh(imi_thread_t *thread) {
     imi_list_t batch; /* those that are here now: more of them wait for the next turn */
     waiter_t *waiter = NULL;
     imi_list_init(&batch);
@@ -124,16 +123,15 @@ static bool run_fresh(imi_thread_t *thread) {
         waiter->is_running = false;
         if (is_done) {
             finish(waiter);
-            was_any_done = true;
             continue;
         }
         imi_list_remove(&waiter->node);
         imi_list_append(&thread->waiting, &waiter->node);
         uv_cond_signal(&waiter->condition); /* its time may have run out meanwhile */
     }
-    return was_any_done;
 }
 
+/* True: something was done, and others before it in the list may have waited for that. */
 static bool run_waiting(imi_thread_t *thread) {
     bool was_any_done = false;
     imi_list_t *node = thread->waiting.next;
@@ -152,8 +150,8 @@ static bool run_steps(imi_uv_t *uv) {
     imi_thread_t *thread = uv->thread;
     bool was_any_done = false;
     uv_mutex_lock(&thread->mutex);
-    was_any_done = run_fresh(thread);
-    was_any_done = run_waiting(thread) || was_any_done;
+    run_fresh(thread);
+    was_any_done = run_waiting(thread);
     uv->is_closing = thread->is_closing;
     uv_mutex_unlock(&thread->mutex);
     return was_any_done;
