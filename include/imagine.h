@@ -26,7 +26,7 @@
  *
  * Memory: a request in flight costs about 3 KiB here, plus the prompt, plus its pictures, plus the
  * provider's answer as it arrives (options.response_size_max at most), plus what libcurl needs for
- * the exchange (about 8 KiB on plain HTTP, 16 KiB on HTTP/2 over TLS).
+ * the exchange (about 16 KiB on plain HTTP, 18 KiB on HTTP/2 over TLS).
  */
 #ifndef IMAGINE_H
 #define IMAGINE_H
@@ -242,7 +242,8 @@ IMAGINE_API int imagine_settings_read_file(imagine_settings_t *settings, const c
 IMAGINE_API const char *imagine_settings_message(const imagine_settings_t *settings);
 /** The value in force (the default when none is set), NULL for none. Lives until it is changed. */
 IMAGINE_API const char *imagine_settings_get(const imagine_settings_t *settings, const char *name);
-/** The same as a whole number; of a choice ("text|json") its place, from 0; 0 when there is none. */
+/** The same as a whole number; of a choice ("text|json") its place, from 0; 0 when there is none.
+ */
 IMAGINE_API int64_t imagine_settings_get_int(const imagine_settings_t *settings, const char *name);
 /** All of it as lines for a person, secrets masked; free with imagine_free(). NULL: no memory. */
 IMAGINE_API char *imagine_settings_describe(const imagine_settings_t *settings);

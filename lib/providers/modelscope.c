@@ -15,6 +15,7 @@
 #include "wire/ratio.h"
 
 /* Five minutes of polls that are 5 s apart, as they are but for the first few. */
+#define FAMILIES_MAX 8
 #define POLLS_MAX 60
 
 typedef struct job {
@@ -65,6 +66,21 @@ static void classify(imagine_call_t *call, const imagine_http_response_t *respon
 /* ---- pictures ---------------------------------------------------------------------------------
  */
 
+/* The largest side: the family's by a word in the model's name, so that it holds for models that
+ * the catalogue lacks, too. */
+static uint32_t side_max(imagine_call_t *call) {
+    for (int i = 0; i < FAMILIES_MAX; i++) {
+        const char *word =
+            imagine_call_option(call, imagine_call_printf(call, "families[%d].word", i));
+        if (word == NULL)
+            break;
+        if (strcasestr(imagine_call_model(call), word) != NULL)
+            return (uint32_t)imagine_call_option_int(
+                call, imagine_call_printf(call, "families[%d].side_max", i), 2048);
+    }
+    return (uint32_t)imagine_call_option_int(call, "side_max", 2048);
+}
+
 static job_t *job_new(imagine_call_t *call) {
     const imagine_params_t *params = imagine_call_params(call);
     job_t *job = imagine_call_alloc(call, sizeof(*job));
@@ -73,9 +89,9 @@ static job_t *job_new(imagine_call_t *call) {
         return NULL;
     }
     if (params->width != 0 && params->height != 0)
-        job->size = imi_size_clamp((imi_size_t){params->width, params->height},
-                                   (uint32_t)imagine_call_option_int(call, "side_min", 64),
-                                   (uint32_t)imagine_call_option_int(call, "side_max", 2048));
+        job->size =
+            imi_size_clamp((imi_size_t){params->width, params->height},
+                           (uint32_t)imagine_call_option_int(call, "side_min", 64), side_max(call));
     imagine_call_set_state(call, job);
     return job;
 }
