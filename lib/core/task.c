@@ -7,6 +7,7 @@
 #include "core/task.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/log.h"
@@ -17,7 +18,8 @@
 #include "wire/str.h"
 
 #define KEY_PREFIX "task/"
-#define STORE_WAIT_MS 900 /* task-status answers within a second */
+#define KEY_SIZE (sizeof(KEY_PREFIX) + 32) /* an id is 32 hex digits */
+#define STORE_WAIT_MS 900                  /* task-status answers within a second */
 #define SEAL_CONTEXT "task"
 
 static void forget_old(imagine_t *im);
@@ -44,12 +46,16 @@ static bool add_task(imagine_t *im, imi_task_t *task) {
     return false;
 }
 
+static void set_key(char out[KEY_SIZE], const char *id) {
+    snprintf(out, KEY_SIZE, KEY_PREFIX "%s", id);
+}
+
 static const char *const state_names[] = {"processing", "success", "failed"};
 
 static void save(imagine_t *im, const imi_task_t *task) {
     imi_json_writer_t writer;
     imi_buf_t buf;
-    char key[sizeof(KEY_PREFIX) + 40];
+    char key[KEY_SIZE];
     imi_buf_init(&buf, &im->mem, IMAGINE_STORAGE_VALUE_SIZE_MAX);
     imi_json_begin(&writer, &buf);
     imi_json_open_object(&writer, NULL);
@@ -63,8 +69,7 @@ static void save(imagine_t *im, const imi_task_t *task) {
     imi_json_put_int(&writer, "created", task->created_unix_ms);
     imi_json_put_int(&writer, "ended", task->ended_unix_ms);
     imi_json_close_object(&writer);
-    memcpy(key, KEY_PREFIX, sizeof(KEY_PREFIX));
-    strncat(key, task->id, 40);
+    set_key(key, task->id);
     if (buf.error == 0)
         imi_sync_put(im, key, buf.data, buf.size, IMI_TASK_KEPT_MS);
     else
@@ -205,7 +210,7 @@ void imi_task_answer(imagine_request_t *request, const char *id) {
     imagine_t *im = request->im;
     const imi_task_t *task;
     question_t *question;
-    char key[sizeof(KEY_PREFIX) + 64];
+    char key[KEY_SIZE];
     forget_old(im);
     if (id == NULL || id[0] == '\0') {
         imi_request_fail(request, IMAGINE_EINVAL, "taskId is required");
@@ -223,8 +228,7 @@ void imi_task_answer(imagine_request_t *request, const char *id) {
     }
     question->request = imagine_request_retain(request);
     memcpy(question->id, id, 33);
-    memcpy(key, KEY_PREFIX, sizeof(KEY_PREFIX));
-    strncat(key, id, 33);
+    set_key(key, id);
     if (im->io->timer_start(im->io->context, STORE_WAIT_MS, give_up, question, &question->timer) !=
             0 ||
         imi_sync_get(im, key, on_record, question) != 0) {
