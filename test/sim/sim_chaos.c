@@ -85,7 +85,7 @@ static size_t creates(const imagine_http_request_t *request) {
         ck_assert_ptr_nonnull(text);
         at = strstr(text, "prompt-");
         if (at != NULL)
-            number = (size_t)atoi(at + strlen("prompt-"));
+            number = (size_t)strtoul(at + strlen("prompt-"), NULL, 10);
         free(text);
     }
     return number <= SIM_REQUESTS_MAX ? number : 0;

@@ -68,7 +68,7 @@ static void put(sim_store_t *store, operation_t *operation) {
     erase(store, operation->key);
     ck_assert_uint_lt(store->count, ENTRIES_MAX);
     index = store->count++;
-    strcpy(store->entries[index].key, operation->key);
+    memcpy(store->entries[index].key, operation->key, sizeof(operation->key));
     store->entries[index].value = operation->value;
     store->entries[index].value_size = operation->value_size;
     store->entries[index].expires_unix_ms =
@@ -134,7 +134,7 @@ static int start_operation(link_t *link, kind_t kind, const char *key, operation
     operation_t *operation = calloc(1, sizeof(*operation));
     ck_assert_ptr_nonnull(operation);
     ck_assert_uint_le(strlen(key), IMAGINE_STORAGE_KEY_SIZE_MAX);
-    strcpy(operation->key, key);
+    memcpy(operation->key, key, strlen(key) + 1);
     operation->link = link;
     operation->kind = kind;
     operation->next = link->operations;

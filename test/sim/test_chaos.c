@@ -13,7 +13,7 @@
 
 static int round_count(void) {
     const char *rounds = getenv("SIM_ROUNDS");
-    return rounds != NULL ? atoi(rounds) : ROUNDS;
+    return rounds != NULL ? (int)strtol(rounds, NULL, 10) : ROUNDS;
 }
 
 static void start_one(sim_t *sim) {

@@ -604,7 +604,8 @@ START_TEST(a_task_is_read_on_by_the_next_life_with_the_token_that_made_it) {
     request = sim_start(sim, "video", video_body);
     sim_run(sim, 500);
     ck_assert_int_eq(request->status, 0);
-    strcpy(task_id, request->task_id);
+    ck_assert_uint_lt(strlen(request->task_id), sizeof(task_id));
+    memcpy(task_id, request->task_id, strlen(request->task_id) + 1);
     sim_close(sim);
     ck_assert(!sim_store_contains(store, "secret"));
     sim = open_gitee("other-secret,maker-secret");
