@@ -221,7 +221,7 @@ check: deps-test
 	@LOGS=$(BUILD)/logs test/run.sh \
 		-t 900 "$(SUBMAKE) WERROR=-Werror all unit-tests" \
 		-j $(JOBS) -t 180 $(UNIT_TESTS) \
-		-j 1 -t 300 $(wildcard test/taste.sh) "$(SUBMAKE) lint" \
+		-j 1 -t 300 "$(SUBMAKE) lint" \
 		-t 600 $(foreach file,$(sort $(wildcard test/e2e/*.mjs)),"node --test $(file)") \
 		-t 900 "$(ASAN_MAKE) unit-tests" -j $(JOBS) -t 300 $(addprefix $(BUILD)/asan/,$(UNIT_NAMES)) \
 		-j 1 -t 900 "$(TSAN_MAKE) unit-tests" -j $(JOBS) -t 300 $(addprefix $(BUILD)/tsan/,$(TSAN_NAMES)) \
@@ -246,5 +246,5 @@ bench: all $(BENCH)
 
 format:
 	clang-format -i $(FORMATTED)
-lint:
-	@clang-format --dry-run -Werror $(FORMATTED)
+lint: $(BUILD)/libimagine.so
+	@BUILD=$(BUILD) CC=$(CC) test/taste.sh
