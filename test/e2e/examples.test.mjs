@@ -4,8 +4,8 @@ import http from "node:http";
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, beforeEach, test } from "node:test";
-import { build, listen, root, run, scratch, startUpstream } from "../support/harness.mjs";
-import { readPng } from "../support/png.mjs";
+import { build, listen, root, run, scratch, startServer, startUpstream } from "../support/harness.mjs";
+import { pngOfUrl, readPng } from "../support/png.mjs";
 
 let upstream;
 before(async () => (upstream = await startUpstream()));
@@ -80,6 +80,19 @@ test("custom_provider goes on with the next token when one is spent", async () =
   const { code, stdout } = await run(example("custom_provider"), [spent.origin, "token-a,token-b", "a cat"]);
   assert.equal(code, 1);
   assert.match(stdout, /error_acme_token_exhausted/);
+});
+
+test("embed_gateway has the whole API", async () => {
+  const server = await startServer({ program: example("embed_gateway"), args: ["0"], env: { API_TOKEN: "user-token", SAMPLE_PROVIDER: "on" } });
+  assert.equal((await server.get("/api/health")).status, 200);
+  assert.equal((await server.get("/api/v1/models")).status, 401);
+  const answer = await server.post("/api/v1/generate", { model: "sample/nebula", prompt: "a sea", width: 300, height: 200 }, { token: "user-token" });
+  assert.equal(answer.status, 200, answer.text);
+  const picture = readPng(pngOfUrl(answer.json.url));
+  assert.deepEqual([picture.width, picture.height], [300, 200]);
+  const many = await Promise.all(Array.from({ length: 50 }, () => fetch(`${server.origin}/api/v1/models`, { headers: { authorization: "Bearer user-token" } }).then(async (each) => [each.status, (await each.json()).length > 10])));
+  assert.ok(many.every(([status, isWhole]) => status === 200 && isWhole));
+  await server.stop("SIGKILL"); // it says that it runs until it is killed
 });
 
 test("the README's program compiles as it stands, and makes a picture", async () => {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { root, run, scratch, startServer } from "../support/harness.mjs";
+import { eventually, root, run, scratch, startServer } from "../support/harness.mjs";
 import { pngOfUrl, readPng } from "../support/png.mjs";
 
 let server;
@@ -27,6 +27,17 @@ test("the README's curl line makes a picture", async () => {
   assert.equal(result.code, 0, result.stderr);
   const { width, height } = readPng(readFileSync(path.join(cwd, "picture.png")));
   assert.ok(width > height && Math.abs(width / height - 16 / 9) < 0.05, `${width}x${height}`);
+});
+
+test("the line that the server prints at its start makes a picture", async () => {
+  for (const env of [{}, { API_TOKEN: "user-token", SAMPLE_PROVIDER: "on" }]) {
+    const greeting = await serverWith(env);
+    const line = await eventually("the line", () => /^ *(curl .*picture\.png)$/m.exec(greeting.log)?.[1]);
+    const cwd = scratch();
+    const result = await run("bash", ["-euo", "pipefail", "-c", line], { cwd, env });
+    assert.equal(result.code, 0, result.stderr);
+    readPng(readFileSync(path.join(cwd, "picture.png")));
+  }
 });
 
 test("the answer says what was used, and that it is base64", async () => {

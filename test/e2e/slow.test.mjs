@@ -56,6 +56,16 @@ describe("side by side", { concurrency: true }, () => {
     assert.equal(answer.status, 408, answer.text);
   });
 
+  test("a connection that is kept lives through a minute, and not for ever", async () => {
+    const answer = await raw(server.port, "GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n", {
+      timeoutMs: 90000,
+      afterwards: (socket) => setTimeout(() => socket.write("GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n"), 1000),
+    });
+    assert.ok(answer.isClosed, "it was left open");
+    assert.equal(answer.text.match(/HTTP\/1\.1 200/g).length, 2);
+    assert.ok(answer.ms > 60000 && answer.ms < 88000, `after ${Math.round(answer.ms)} ms`);
+  });
+
   test("200 callers that send a byte a second keep nobody waiting", async () => {
     const sockets = Array.from({ length: 200 }, (_, i) => {
       const socket = net.connect(server.port, "127.0.0.1");

@@ -84,17 +84,18 @@ export async function run(program, args = [], { env = {}, cwd, input, timeoutMs 
 // ---- the server --------------------------------------------------------------------------------
 
 /**
- * Starts imagine-server on a free port. Without other wishes it forgets its state and listens on
- * 127.0.0.1; `files` are written into its working directory first ({".env": "…"}).
+ * Starts imagine-server (or another program that prints where it listens) on a free port. Without
+ * other wishes it forgets its state and listens on 127.0.0.1; `files` are written into its working
+ * directory first ({".env": "…"}).
  */
-export async function startServer({ env = {}, args = [], files = {}, cwd = scratch() } = {}) {
+export async function startServer({ env = {}, args = [], files = {}, cwd = scratch(), program = serverProgram } = {}) {
   for (const [name, text] of Object.entries(files)) {
     mkdirSync(path.dirname(path.join(cwd, name)), { recursive: true });
     writeFileSync(path.join(cwd, name), text);
   }
   const all = { ...bareEnvironment(cwd), PORT: "0", HOST: "127.0.0.1", STATE_FILE: ":memory:", ...env };
   for (const name of Object.keys(all)) if (all[name] === null) delete all[name]; // null: really unset
-  const running = start(serverProgram, args, { env: all, cwd });
+  const running = start(program, args, { env: all, cwd });
   let end = null;
   running.ended.then((e) => (end = e));
   const listening = await eventually("the server listens", () => {
