@@ -93,7 +93,7 @@ static const imi_refusal_t *parse_request_line(imi_http1_head_t *head, char *lin
     char *end = line + size;
     char *target = memchr(line, ' ', size);
     char *version = target != NULL ? memchr(target + 1, ' ', (size_t)(end - target - 1)) : NULL;
-    if (version == NULL || !is_token(line, (size_t)(target - line)) ||
+    if (version == NULL || version == target + 1 || !is_token(line, (size_t)(target - line)) ||
         !is_clean(target + 1, (size_t)(version - target - 1), false) ||
         !is_clean(version + 1, (size_t)(end - version - 1), false))
         return &malformed;
