@@ -5,22 +5,20 @@
 #include <string.h>
 
 #include "core/classify.h"
+#include "core/fetch.h"
 #include "core/log.h"
 #include "core/params.h"
 #include "core/result.h"
 #include "core/secret.h"
 #include "core/sync.h"
-#include "wire/dataurl.h"
 #include "wire/str.h"
 #include "wire/time.h"
-#include "wire/url.h"
 
 #define MESSAGE_SIZE_MAX 500
 
-static void prepare_images(imagine_request_t *request);
+static void begin(imagine_request_t *request);
 static void admit(imagine_request_t *request);
 static void attempt(imagine_request_t *request);
-static void fetch_result(imagine_request_t *request);
 static void finish(imagine_request_t *request);
 
 /* ---- life -------------------------------------------------------------------------------------
@@ -136,7 +134,7 @@ int imi_request_start(imagine_request_t *request, int error, const char *message
     else if (request->action == IMI_TASK_STATUS)
         imi_task_answer(request, request->task_id_asked);
     else
-        prepare_images(request);
+        begin(request);
     request->is_starting = false;
     return 0;
 }
@@ -179,153 +177,19 @@ int imi_request_resume(imagine_request_t *request, imi_task_t *task) {
     return 0;
 }
 
-/* ---- pictures ---------------------------------------------------------------------------------
- */
-
-static void fail_picture(imagine_request_t *request, int error, const char *reason) {
-    const char *message = imi_arena_printf(&request->arena, "%s: %s", request->image_field, reason);
-    imi_request_fail(request, error, message != NULL ? message : reason);
-}
-
-/* Bytes that say of themselves that they are a picture; false: the request has failed. */
-static bool accept_picture(imagine_request_t *request, imagine_image_t *image) {
-    const char *mime = imi_sniff_mime(image->data, image->data_size);
-    if (image->data_size > IMI_IMAGE_SIZE_MAX) {
-        fail_picture(request, IMAGINE_ETOOLARGE, "the picture is larger than 50 MiB");
-        return false;
-    }
-    if (mime == NULL || !imi_mime_is_picture(mime)) {
-        fail_picture(request, IMAGINE_EPICTURE, "not a PNG, JPEG, WebP, GIF or AVIF picture");
-        return false;
-    }
-    image->mime = mime;
-    if (image->filename == NULL) {
-        image->filename = imi_arena_printf(&request->arena, "picture.%s",
-                                           strcmp(mime, "image/jpeg") == 0 ? "jpg" : mime + 6);
-        if (image->filename == NULL) {
-            imi_request_fail(request, IMAGINE_ENOMEM, NULL);
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool decode_picture(imagine_request_t *request, imagine_image_t *image) {
-    imi_dataurl_t parts;
-    bool is_nomem = false;
-    if (!imi_dataurl_parse(imi_slice_of(image->url), &parts)) {
-        fail_picture(request, IMAGINE_EPICTURE, "a broken data: address");
-        return false;
-    }
-    image->data = imi_dataurl_decode(&request->pictures, &parts, &image->data_size, &is_nomem);
-    if (image->data == NULL) {
-        if (is_nomem)
-            imi_request_fail(request, IMAGINE_ENOMEM, NULL);
-        else
-            fail_picture(request, IMAGINE_EPICTURE, "a broken data: address");
-        return false;
-    }
-    image->url = NULL;
-    return accept_picture(request, image);
-}
-
-static const char *fetch_failure(imagine_request_t *request, const imi_exchange_t *exchange,
-                                 int *out_error) {
-    *out_error = IMAGINE_EPICTURE;
-    if (exchange->error == IMAGINE_EADDRESS) {
-        *out_error = IMAGINE_EADDRESS;
-        return "the address leads to a host that is not public";
-    }
-    if (exchange->error == IMAGINE_ENOMEM)
-        *out_error = IMAGINE_ENOMEM;
-    if (exchange->error == IMAGINE_ETOOLARGE)
-        return "it is larger than allowed";
-    if (exchange->error != 0)
-        return exchange->message != NULL ? exchange->message : imagine_strerror(exchange->error);
-    return imi_arena_printf(&request->arena, "the address answered %" PRId32, exchange->status);
-}
-
-static void on_picture_fetched(imi_exchange_t *exchange) {
-    imagine_request_t *request = exchange->user;
-    imagine_image_t *image = &request->images[request->next_image];
-    void *data;
-    int error;
-    request->is_fetching = false;
-    if (exchange->error != 0 || exchange->status != 200) {
-        const char *reason = fetch_failure(request, exchange, &error);
-        fail_picture(request, error, reason != NULL ? reason : "it could not be fetched");
-        return;
-    }
-    data = imi_arena_alloc(&request->pictures, exchange->answer.size + 1);
-    if (data == NULL) {
-        imi_request_fail(request, IMAGINE_ENOMEM, NULL);
-        return;
-    }
-    if (exchange->answer.size > 0)
-        memcpy(data, exchange->answer.data, exchange->answer.size);
-    image->data = data;
-    image->data_size = exchange->answer.size;
-    imi_exchange_reset(exchange);
-    if (!accept_picture(request, image))
-        return;
-    request->next_image++;
-    prepare_images(request);
-}
-
-static int start_fetch(imagine_request_t *request, const char *url, uint64_t size_max,
-                       imi_exchange_cb on_done) {
-    imi_exchange_t *exchange = &request->fetch;
-    imi_url_t parts;
-    int err;
-    if (!imi_url_parse(imi_slice_of(url), &parts) || parts.has_userinfo)
-        return IMAGINE_EADDRESS;
-    exchange->method = "GET";
-    exchange->url = url;
-    exchange->headers = NULL;
-    exchange->header_count = 0;
-    exchange->timeout_ms = request->im->limits.download_ms;
-    exchange->response_size_max = size_max;
-    exchange->is_guarded = true;
-    exchange->on_done = on_done;
-    err = imi_exchange_start(exchange);
-    request->is_fetching = err == 0;
-    return err;
-}
-
-/* Decodes, fetches and checks one picture after the other, then goes on to the provider. */
-static void prepare_images(imagine_request_t *request) {
+/* What is asked for is looked at whole before anything is fetched, and fetched before anybody is
+ * asked. */
+static void begin(imagine_request_t *request) {
     const char *message = NULL;
-    int err;
-    if (request->next_image == 0) {
-        err = imi_params_check(request, &message);
-        if (err == 0)
-            err = imi_params_resolve(request, &message);
-        if (err != 0) {
-            imi_request_fail(request, err, message);
-            return;
-        }
-        imi_trace(request, "request action=%s model=%s", request->result.action,
-                  request->params.model);
+    int err = imi_params_check(request, &message);
+    if (err == 0)
+        err = imi_params_resolve(request, &message);
+    if (err != 0) {
+        imi_request_fail(request, err, message);
+        return;
     }
-    for (; request->next_image < request->params.image_count; request->next_image++) {
-        imagine_image_t *image = &request->images[request->next_image];
-        bool is_good;
-        if (image->url == NULL) {
-            is_good = accept_picture(request, image);
-        } else if (imi_text_starts_with(image->url, "data:")) {
-            is_good = decode_picture(request, image);
-        } else {
-            err = start_fetch(request, image->url, IMI_IMAGE_SIZE_MAX, on_picture_fetched);
-            if (err != 0)
-                fail_picture(request, err,
-                             err == IMAGINE_EADDRESS ? "not an http, https or data: address"
-                                                     : imagine_strerror(err));
-            return;
-        }
-        if (!is_good)
-            return;
-    }
-    admit(request);
+    imi_trace(request, "request action=%s model=%s", request->result.action, request->params.model);
+    imi_fetch_pictures(request, admit);
 }
 
 /* ---- attempts ---------------------------------------------------------------------------------
@@ -404,6 +268,8 @@ static void attempt(imagine_request_t *request) {
             return;
         }
     }
+    if (request->attempts > 0)
+        request->im->counters.rotations++;
     if (is_probe)
         imi_trace(request, "breaker.probe provider=%s", provider->name);
     if (imi_call_start(request, token, is_probe,
@@ -544,7 +410,7 @@ void imi_request_call_ended(imagine_request_t *request, imagine_call_t *call) {
         /* The request is the call's keeper now: the call's own reference would be a circle. */
         if (request->params.want_bytes != 0 && !atomic_load(&request->has_ended) &&
             call->result.url != NULL && !imi_text_starts_with(call->result.url, "data:"))
-            fetch_result(request);
+            imi_fetch_result(request);
         else
             imi_request_succeed(request);
         imagine_request_release(request);
@@ -552,7 +418,6 @@ void imi_request_call_ended(imagine_request_t *request, imagine_call_t *call) {
     }
     if (may_rotate && request->task == NULL && !atomic_load(&request->has_ended)) {
         imi_call_free(call);
-        request->im->counters.rotations++;
         attempt(request);
     } else {
         const char *message = call->message;
@@ -583,37 +448,6 @@ void imi_request_became_task(imagine_request_t *request, const char *task_id, ui
         request->result.task_state = "processing";
         finish(request);
     }
-}
-
-/* ---- the result's bytes ------------------------------------------------------------------------
- */
-
-static void on_result_fetched(imi_exchange_t *exchange) {
-    imagine_request_t *request = exchange->user;
-    const char *mime;
-    int error;
-    request->is_fetching = false;
-    if (exchange->error != 0 || exchange->status != 200) {
-        const char *reason = fetch_failure(request, exchange, &error);
-        const char *message = imi_arena_printf(&request->arena, "the result at its address: %s",
-                                               reason != NULL ? reason : "");
-        request->result.http_status = 502;
-        imi_request_fail(request, exchange->error != 0 ? exchange->error : IMAGINE_EUPSTREAM,
-                         message);
-        return;
-    }
-    request->bytes_size = exchange->answer.size;
-    request->bytes = imi_buf_take(&exchange->answer, NULL);
-    request->bytes_view = request->bytes;
-    mime = imi_sniff_mime(request->bytes, request->bytes_size);
-    request->bytes_mime = mime != NULL ? mime : "application/octet-stream";
-    imi_request_succeed(request);
-}
-
-static void fetch_result(imagine_request_t *request) {
-    int err = start_fetch(request, request->result.url, IMI_VIDEO_SIZE_MAX, on_result_fetched);
-    if (err != 0)
-        imi_request_fail(request, err, "the result's address cannot be fetched");
 }
 
 /* ---- the end ----------------------------------------------------------------------------------

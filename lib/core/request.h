@@ -41,7 +41,8 @@ struct imagine_request {
     imagine_params_t params;
     imagine_image_t *images; /* params.images as our own array */
     const char *image_field; /* how the caller names it in a message */
-    size_t next_image;       /* to be prepared */
+    size_t next_image;       /* to be fetched or checked */
+    void (*on_pictures)(imagine_request_t *request);
     void (*release)(void *owner);
     void *owner;
     const char *task_id_asked;
