@@ -12,13 +12,16 @@
 #include <stdlib.h>
 
 #define BACKLOG 4096
-#define CROWD 128 /* connections; when most of so many have left, memory is given back */
+#define CROWD 64           /* connections; some time after so many have left… */
+#define TRIM_AFTER_MS 8000 /* … and their providers' idle connections, too, memory is given back \
+                            */
 
 struct listener {
     uv_tcp_t tcp;
     imagine_gateway_t *gateway;
     bool is_full; /* one more connection is here already and waits */
-    unsigned connections_max, connection_count, connection_peak;
+    unsigned connections_max, connection_count;
+    uv_timer_t trim;
     char input[64 * 1024];
 };
 
@@ -30,16 +33,18 @@ typedef struct connection {
 
 static void on_connection(uv_stream_t *stream, int status);
 
+static void on_trim(uv_timer_t *timer) {
+    malloc_trim(0);
+    (void)timer;
+}
+
 static void on_closed(uv_handle_t *handle) {
     connection_t *connection = (connection_t *)handle;
     listener_t *listener = connection->listener;
     imagine_http1_close(connection->http1);
     free(connection);
-    if (--listener->connection_count < listener->connection_peak / 8 &&
-        listener->connection_peak > CROWD) {
-        listener->connection_peak = listener->connection_count;
-        malloc_trim(0);
-    }
+    if (listener->connection_count-- == CROWD)
+        uv_timer_start(&listener->trim, on_trim, TRIM_AFTER_MS, 0);
     if (listener->is_full && !uv_is_closing((uv_handle_t *)&listener->tcp))
         on_connection((uv_stream_t *)&listener->tcp, 0);
 }
@@ -115,8 +120,7 @@ static void on_connection(uv_stream_t *stream, int status) {
     connection->listener = listener;
     connection->tcp.data = listener;
     uv_tcp_init(stream->loop, &connection->tcp);
-    if (++listener->connection_count > listener->connection_peak)
-        listener->connection_peak = listener->connection_count;
+    listener->connection_count++;
     if (uv_accept(stream, (uv_stream_t *)connection) != 0 ||
         uv_tcp_nodelay(&connection->tcp, 1) != 0 ||
         uv_tcp_getpeername(&connection->tcp, (struct sockaddr *)&address,
@@ -140,13 +144,14 @@ int listener_open(listener_t **out, uv_loop_t *loop, imagine_gateway_t *gateway,
     listener->gateway = gateway;
     listener->connections_max = (unsigned)imagine_settings_get_int(settings, "MAX_CONNECTIONS");
     uv_tcp_init(loop, &listener->tcp);
+    uv_timer_init(loop, &listener->trim);
     int err = getaddrinfo(host, port, &hints, &address);
     const char *why = gai_strerror(err);
     if (err == 0) {
         err = uv_tcp_bind(&listener->tcp, address->ai_addr, 0);
         if (err == 0)
             err = uv_listen((uv_stream_t *)&listener->tcp, BACKLOG, on_connection);
-        why = uv_strerror(err);
+        why = err == 0 ? "" : uv_strerror(err); /* of 0 it would allocate a text */
         freeaddrinfo(address);
     }
     uv_tcp_getsockname(&listener->tcp, (struct sockaddr *)&bound, &(int){sizeof(bound)});
@@ -172,6 +177,7 @@ static void close_ours(uv_handle_t *handle, void *user) {
 void listener_close(listener_t *listener) {
     uv_loop_t *loop = listener->tcp.loop;
     listener_stop(listener);
+    uv_close((uv_handle_t *)&listener->trim, NULL);
     uv_walk(loop, close_ours, listener);
     do /* everything that closes does so in one turn */
         uv_run(loop, UV_RUN_NOWAIT);

@@ -22,6 +22,7 @@ static imagine_settings_t *settings;
 static imagine_t *im;
 static imagine_gateway_t *gateway;
 static listener_t *listener;
+static uv_timer_t drain_timer;
 static bool is_draining;
 
 static void check(int err, const char *message) {
@@ -49,7 +50,7 @@ static void on_log(int32_t level, const char *line, void *user) {
 
 static void on_turn(uv_prepare_t *handle) { /* before the loop waits: one write for the log */
     fflush(stderr);
-    if (is_draining && imagine_gateway_in_flight(gateway) == 0)
+    if (is_draining && gateway != NULL && imagine_gateway_in_flight(gateway) == 0)
         uv_stop(handle->loop);
 }
 
@@ -58,15 +59,14 @@ static void on_drain_time(uv_timer_t *timer) {
 }
 
 static void on_signal(uv_signal_t *handle, int number) {
-    static uv_timer_t timer;
     if (is_draining)
         _exit(128 + number); /* the second one */
     is_draining = true;
     imagine_log(im, IMAGINE_LOG_INFO, "server.draining");
     imagine_gateway_drain(gateway);
     listener_stop(listener);
-    uv_timer_init(handle->loop, &timer);
-    uv_timer_start(&timer, on_drain_time,
+    uv_timer_init(handle->loop, &drain_timer);
+    uv_timer_start(&drain_timer, on_drain_time,
                    1000 * (uint64_t)imagine_settings_get_int(settings, "DRAIN_SECONDS"), 0);
 }
 
@@ -163,8 +163,12 @@ int main(int argc, char **argv) {
     if (err == 0 && !is_check)
         err = listener_open(&listener, loop, gateway, settings, &port, &text);
     check(err, text);
-    if (is_check)
-        return printf("%s", imagine_settings_describe(settings)) < 0;
+    if (is_check) {
+        text = imagine_settings_describe(settings);
+        fputs(text != NULL ? text : "", stdout);
+        imagine_free(text);
+        return fflush(stdout) != 0;
+    }
     uv_prepare_init(loop, &turn);
     uv_prepare_start(&turn, on_turn);
     for (int i = 0; i < 2; i++) {
@@ -173,8 +177,10 @@ int main(int argc, char **argv) {
     }
     greet(get("HOST"), port);
     uv_run(loop, UV_RUN_DEFAULT); /* until it has drained */
+    uv_timer_stop(&drain_timer);
     listener_close(listener);
     imagine_gateway_close(gateway);
+    gateway = NULL; /* from here on only on_closed() stops the loop */
     imagine_close(im, on_closed, loop);
     uv_run(loop, UV_RUN_DEFAULT); /* until the client has written its state and is gone */
     imagine_settings_close(settings);
