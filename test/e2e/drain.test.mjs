@@ -35,7 +35,7 @@ test("running requests finish, new ones find nobody, then it exits with 0", asyn
   server.kill("SIGTERM");
   await eventually("nobody listens any more", async () => (await server.get("/api/health")).exit === 7, { timeoutMs: 1500 });
   for (const answer of await Promise.all(running)) assert.equal(answer.status, 200, answer.text);
-  assert.deepEqual(await server.ended, { code: 0, signal: null });
+  assert.deepEqual(await server.ended(), { code: 0, signal: null });
 });
 
 test("a connection that is kept is told to close, and one that is idle holds nothing up", async () => {
@@ -52,7 +52,7 @@ test("a connection that is kept is told to close, and one that is idle holds not
   const answer = await running;
   assert.equal(answer.status, 200, answer.text);
   assert.equal((answer.headers.connection ?? "").toLowerCase(), "close");
-  assert.deepEqual(await assertQuick("stopping", 3000, () => server.ended), { code: 0, signal: null });
+  assert.deepEqual(await assertQuick("stopping", 3000, () => server.ended()), { code: 0, signal: null });
   idle.destroy();
 });
 
@@ -64,7 +64,7 @@ test("a second signal ends it at once", async () => {
   server.kill("SIGTERM");
   await pause(500);
   server.kill("SIGTERM");
-  const end = await assertQuick("stopping", 2000, () => server.ended);
+  const end = await assertQuick("stopping", 2000, () => server.ended());
   assert.ok(end.code !== null || end.signal !== null);
   assert.equal((await running).status, 0, "the request was cut");
 });
@@ -76,7 +76,7 @@ test("DRAIN_SECONDS is how long it waits", async () => {
   await underWay(1);
   const began = performance.now();
   server.kill("SIGTERM");
-  await server.ended;
+  await server.ended();
   const ms = performance.now() - began;
   assert.ok(ms > 700 && ms < 5000, `it ended after ${Math.round(ms)} ms`);
   assert.ok([0, 503].includes((await running).status));
@@ -89,7 +89,7 @@ test("a request that is still being written when the signal comes does not hold 
   socket.write("POST /api/v1/generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{");
   await pause(200);
   server.kill("SIGTERM");
-  const end = await assertQuick("stopping", 5000, () => server.ended);
+  const end = await assertQuick("stopping", 5000, () => server.ended());
   assert.deepEqual(end, { code: 0, signal: null });
   socket.destroy();
 });

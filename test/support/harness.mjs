@@ -49,21 +49,30 @@ export function scratch() {
 /** Nothing of the tester's own environment reaches what is tested. */
 const bareEnvironment = (home) => ({ PATH: process.env.PATH, HOME: home, LANG: "C", ASAN_OPTIONS: process.env.ASAN_OPTIONS ?? "" });
 
-/** A running program: what it printed so far, and how it ends. */
+/**
+ * A running program: what it printed so far, and how it ends. By itself it does not keep the test
+ * alive, so that one that fails before it could stop its servers ends all the same.
+ */
 function start(program, args, { env, cwd, stdin = "ignore" }) {
   const child = spawn(program, args, { env, cwd, stdio: [stdin, "pipe", "pipe"] });
   const run = { child, stdout: Buffer.alloc(0), stderr: "" };
   children.add(child);
   child.stdout.on("data", (piece) => (run.stdout = Buffer.concat([run.stdout, piece])));
   child.stderr.on("data", (piece) => (run.stderr += piece));
-  run.ended = new Promise((resolve, reject) => {
+  for (const handle of [child, child.stdin, child.stdout, child.stderr]) handle?.unref();
+  const ended = new Promise((resolve, reject) => {
     child.on("error", reject);
     child.on("close", (code, signal) => {
       children.delete(child);
       resolve({ code, signal });
     });
   });
-  run.ended.catch(() => {});
+  ended.catch(() => {});
+  run.wait = () => {
+    const awake = setInterval(() => {}, 1000);
+    return ended.finally(() => clearInterval(awake));
+  };
+  run.onEnd = (callback) => ended.then(callback, () => {});
   return run;
 }
 
@@ -76,7 +85,7 @@ export async function run(program, args = [], { env = {}, cwd, input, timeoutMs 
     running.child.stdin.end(input);
   }
   const timer = setTimeout(() => running.child.kill("SIGKILL"), timeoutMs);
-  const end = await running.ended;
+  const end = await running.wait();
   clearTimeout(timer);
   return { ...end, stdout: running.stdout.toString("utf8"), stdoutBytes: running.stdout, stderr: running.stderr };
 }
@@ -97,7 +106,7 @@ export async function startServer({ env = {}, args = [], files = {}, cwd = scrat
   for (const name of Object.keys(all)) if (all[name] === null) delete all[name]; // null: really unset
   const running = start(program, args, { env: all, cwd });
   let end = null;
-  running.ended.then((e) => (end = e));
+  running.onEnd((e) => (end = e));
   const listening = await eventually("the server listens", () => {
     if (end) assert.fail(`the server ended with ${end.code ?? end.signal} at its start:\n${running.stderr}`);
     return /(https?):\/\/(\[[0-9a-f:.]+\]|[\w.-]+):(\d+)/.exec(running.stderr + running.stdout.toString());
@@ -109,7 +118,8 @@ export async function startServer({ env = {}, args = [], files = {}, cwd = scrat
     port: Number(port),
     cwd,
     pid: running.child.pid,
-    ended: running.ended,
+    /** How it ends: {code, signal}. */
+    ended: () => running.wait(),
     /** The log alone. */
     get stderr() {
       return running.stderr;
@@ -123,7 +133,7 @@ export async function startServer({ env = {}, args = [], files = {}, cwd = scrat
     async stop(signal = "SIGTERM") {
       if (!end) running.child.kill(signal);
       const timer = setTimeout(() => running.child.kill("SIGKILL"), STOP_MS);
-      const result = await running.ended;
+      const result = await running.wait();
       clearTimeout(timer);
       assert.deepEqual(result, signal === "SIGKILL" ? { code: null, signal } : { code: 0, signal: null }, `how the server ended:\n${running.stderr.slice(-2000)}`);
       return result;
@@ -191,9 +201,22 @@ export async function curl(args, { input, timeoutMs = CURL_S * 1000 } = {}) {
 
 // ---- bare sockets ------------------------------------------------------------------------------
 
+/** Of answers that came one behind the other (latin1): is the one that says "close" here to its end? */
+function isLastAnswerWhole(text) {
+  for (let at = 0; at < text.length; ) {
+    const end = text.indexOf("\r\n\r\n", at);
+    if (end < 0) return false;
+    const head = text.slice(at, end);
+    at = end + 4 + Number(/^content-length: (\d+)/im.exec(head)?.[1] ?? 0);
+    if (/^connection: close/im.test(head)) return text.length >= at;
+  }
+  return false;
+}
+
 /**
  * Sends `text` as it is and gives back all that came until the other end closed, or `timeoutMs`
- * passed without that: {text, isClosed, ms}. `afterwards(socket)` may send more.
+ * passed without that: {text, isClosed, ms}. `afterwards(socket)` may send more. Behind an answer
+ * with "Connection: close" our end closes first, as real callers do.
  */
 export function raw(port, text, { timeoutMs = 5000, afterwards } = {}) {
   return new Promise((resolve, reject) => {
@@ -209,7 +232,10 @@ export function raw(port, text, { timeoutMs = 5000, afterwards } = {}) {
       resolve({ text: received, isClosed, status: Number(/^HTTP\/1\.1 (\d{3})/.exec(received)?.[1] ?? 0), ms: performance.now() - began });
     };
     const timer = setTimeout(() => finish(false), timeoutMs);
-    socket.on("data", (piece) => (received += piece.toString("latin1")));
+    socket.on("data", (piece) => {
+      received += piece.toString("latin1");
+      if (isLastAnswerWhole(received)) socket.end();
+    });
     socket.on("close", () => finish(true));
     socket.on("error", (error) => {
       if (error.code === "ECONNREFUSED") reject(error);
@@ -269,7 +295,7 @@ export async function startUpstream({ tls = false } = {}) {
     async stop() {
       running.child.stdin.end();
       const timer = setTimeout(() => running.child.kill("SIGKILL"), STOP_MS);
-      await running.ended;
+      await running.wait();
       clearTimeout(timer);
     },
   };
