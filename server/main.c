@@ -22,14 +22,12 @@ static imagine_settings_t *settings;
 static imagine_t *im;
 static imagine_gateway_t *gateway;
 static listener_t *listener;
-static uv_timer_t drain_timer;
-static bool is_draining;
+static uv_timer_t drain_timer; /* active: draining */
 
 static void check(int err, const char *message) {
     if (err == 0)
         return;
-    bool is_told = message != NULL && message[0] != '\0';
-    fprintf(stderr, "imagine-server: %s\n", is_told ? message : imagine_strerror(err));
+    fprintf(stderr, "imagine-server: %s\n", message && *message ? message : imagine_strerror(err));
     exit(EXIT_FAILURE);
 }
 
@@ -50,7 +48,7 @@ static void on_log(int32_t level, const char *line, void *user) {
 
 static void on_turn(uv_prepare_t *handle) { /* before the loop waits: one write for the log */
     fflush(stderr);
-    if (is_draining && gateway != NULL && imagine_gateway_in_flight(gateway) == 0)
+    if (uv_is_active((uv_handle_t *)&drain_timer) && imagine_gateway_in_flight(gateway) == 0)
         uv_stop(handle->loop);
 }
 
@@ -59,9 +57,8 @@ static void on_drain_time(uv_timer_t *timer) {
 }
 
 static void on_signal(uv_signal_t *handle, int number) {
-    if (is_draining)
+    if (uv_is_active((uv_handle_t *)&drain_timer))
         _exit(128 + number); /* the second one */
-    is_draining = true;
     imagine_log(im, IMAGINE_LOG_INFO, "server.draining");
     imagine_gateway_drain(gateway);
     listener_stop(listener);
@@ -90,9 +87,7 @@ static bool read_arguments(int argc, char **argv) { /* true: only check */
         is_check |= option == 'c';
     }
     check(optind < argc ? IMAGINE_EINVAL : 0, "there are only options: see --help");
-    if (err == 0)
-        err = imagine_settings_read_env(settings);
-    if (err == 0)
+    if (err == 0 && (err = imagine_settings_read_env(settings)) == 0)
         err = imagine_settings_read_file(settings, file);
     check(err, err == IMAGINE_ENOTFOUND ? "--env-file: there is no such file"
                                         : imagine_settings_message(settings));
@@ -128,10 +123,6 @@ static void greet(const char *host, int port) {
                      : "sed 's/.*\"url\":\"//; s/\".*//' | xargs curl -so picture.png");
     fflush(stdout);
     imagine_free(models);
-}
-
-static void on_closed(void *user) {
-    uv_stop(user);
 }
 
 int main(int argc, char **argv) {
@@ -171,17 +162,18 @@ int main(int argc, char **argv) {
     }
     uv_prepare_init(loop, &turn);
     uv_prepare_start(&turn, on_turn);
+    uv_unref((uv_handle_t *)&turn);
     for (int i = 0; i < 2; i++) {
         uv_signal_init(loop, &signals[i]);
         uv_signal_start(&signals[i], on_signal, i == 0 ? SIGTERM : SIGINT);
+        uv_unref((uv_handle_t *)&signals[i]);
     }
     greet(get("HOST"), port);
     uv_run(loop, UV_RUN_DEFAULT); /* until it has drained */
     uv_timer_stop(&drain_timer);
     listener_close(listener);
     imagine_gateway_close(gateway);
-    gateway = NULL; /* from here on only on_closed() stops the loop */
-    imagine_close(im, on_closed, loop);
+    imagine_close(im, NULL, NULL);
     uv_run(loop, UV_RUN_DEFAULT); /* until the client has written its state and is gone */
     imagine_settings_close(settings);
     return fflush(stderr);
