@@ -12,9 +12,8 @@
 #include <stdlib.h>
 
 #define BACKLOG 4096
-#define CROWD 64           /* connections; some time after so many have left… */
-#define TRIM_AFTER_MS 8000 /* … and their providers' idle connections, too, memory is given back \
-                            */
+#define CROWD 64           /* connections; when so many have left, memory is given back, … */
+#define TRIM_AFTER_MS 8000 /* … but not before their providers' idle connections went, too */
 
 struct listener {
     uv_tcp_t tcp;
