@@ -134,7 +134,7 @@ $(BUILD)/test/fuzz/%: $(BUILD)/test/fuzz/%.o $(BUILD)/test/support.a $(STATIC)
 $(BUILD)/test/bench/%: $(BUILD)/test/bench/%.o
 	$(LINK) $< -Wl,--as-needed $(SERVER_LIBS) -lpthread -lm
 
-$(BUILD)/libimagine.pc: pkgconfig/libimagine.pc.in include/imagine.h Makefile
+$(BUILD)/libimagine.pc: pkgconfig/libimagine.pc.in FORCE # PREFIX may be another one each time
 	@mkdir -p $(@D)
 	@sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@VERSION@|$(VERSION)|g' \
 		-e 's|@REQUIRES@|$(REQUIRES)|g' $< >$@
