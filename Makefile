@@ -137,7 +137,7 @@ $(BUILD)/test/bench/%: $(BUILD)/test/bench/%.o
 $(BUILD)/libimagine.pc: pkgconfig/libimagine.pc.in FORCE # PREFIX may be another one each time
 	@mkdir -p $(@D)
 	@sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@VERSION@|$(VERSION)|g' \
-		-e 's|@REQUIRES@|$(REQUIRES)|g' $< >$@
+		-e 's|@LIBS@|$(DEPS_LIBS)|g' $< >$@
 # The server looks for its page beside itself; the build tree shows it the sources.
 $(BUILD)/web:
 	@mkdir -p $(@D); ln -sfn $(CURDIR)/server/web $@
