@@ -10,6 +10,9 @@ jobs=1 seconds=300 number=0 passed=0 failed=0
 rm -rf "$logs"
 mkdir -p "$logs"
 
+# Check ends a test after 4 seconds by itself: too few under a sanitizer on a busy machine.
+export CK_DEFAULT_TIMEOUT=${CK_DEFAULT_TIMEOUT:-90}
+
 # A file name for the command of this number: its words without what makes them a path.
 log_name() {
     local name=${2//[^A-Za-z0-9_.-]/_}
