@@ -344,7 +344,7 @@ const settingsButton = (job) => button("Use these settings", () => fillForm(job)
 
 function takeAlong({ url, file }, name) {
   setMode(name);
-  addPictures([{ name: file?.name ?? url, src: url, file }]);
+  setPictures([{ name: file?.name ?? url, src: url, file }]);
   $("form").scrollIntoView();
 }
 
