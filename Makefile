@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 5
 PACKAGES := gcc=gcc make=make pkg-config=pkg-config libuv1-dev=libuv libcurl4-openssl-dev=libcurl \
 	libcjson-dev=libcjson libssl-dev=libssl libsqlite3-dev=sqlite3 libspng-dev=spng
 TEST_PACKAGES := check=check clang=clang clang-format=clang-format libclang-rt-14-dev= curl=curl \
-	g++=g++ openssl=openssl nodejs=node
+	g++=g++ openssl=openssl nodejs=node chromium=chromium
 
 # The library needs REQUIRES; the server needs libuv beside the library.
 REQUIRES := libcurl libuv libcjson libssl libcrypto sqlite3 spng
