@@ -1,6 +1,8 @@
 /* main.c: imagine-server: settings, a client, a gateway and a listener on one loop; on SIGTERM it
  * lets what is running finish. Everything else is in the library. */
 #include <getopt.h>
+#include <imagine/gateway.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -9,11 +11,12 @@
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "listener.h"
+#include <uv.h>
 
 #define TEXT_SIZE 4096 /* of a path, a log line */
 #define LOG_BUFFER_SIZE 65536
+#define CROWD 64           /* requests; when most of so many are done, memory is given back, … */
+#define TRIM_AFTER_MS 8000 /* … but not before idle connections went, too */
 
 static const char usage[] =
     "Options: --port N, --host A, --env-file FILE, --check, --version, --help. Settings come from\n"
@@ -21,8 +24,9 @@ static const char usage[] =
 static imagine_settings_t *settings;
 static imagine_t *im;
 static imagine_gateway_t *gateway;
-static listener_t *listener;
+static imagine_listener_t *listener;
 static uv_timer_t drain_timer; /* active: draining */
+static uv_timer_t trim_timer;
 
 static void check(int err, const char *message) {
     if (err == 0)
@@ -46,10 +50,22 @@ static void on_log(int32_t level, const char *line, void *user) {
     (void)user;
 }
 
+static void on_trim(uv_timer_t *timer) {
+    malloc_trim(0);
+    (void)timer;
+}
+
 static void on_turn(uv_prepare_t *handle) { /* before the loop waits: one write for the log */
+    static size_t crowd;
+    size_t in_flight = imagine_gateway_in_flight(gateway);
     fflush(stderr);
-    if (uv_is_active((uv_handle_t *)&drain_timer) && imagine_gateway_in_flight(gateway) == 0)
+    if (uv_is_active((uv_handle_t *)&drain_timer) && in_flight == 0)
         uv_stop(handle->loop);
+    crowd = in_flight > crowd ? in_flight : crowd;
+    if (crowd >= CROWD && in_flight < crowd / 8) {
+        crowd = 0;
+        uv_timer_start(&trim_timer, on_trim, TRIM_AFTER_MS, 0);
+    }
 }
 
 static void on_drain_time(uv_timer_t *timer) {
@@ -61,8 +77,8 @@ static void on_signal(uv_signal_t *handle, int number) {
         _exit(128 + number); /* the second one */
     imagine_log(im, IMAGINE_LOG_INFO, "server.draining");
     imagine_gateway_drain(gateway);
-    listener_stop(listener);
-    uv_timer_init(handle->loop, &drain_timer);
+    imagine_listener_stop(listener);
+    (void)handle;
     uv_timer_start(&drain_timer, on_drain_time,
                    1000 * (uint64_t)imagine_settings_get_int(settings, "DRAIN_SECONDS"), 0);
 }
@@ -106,7 +122,7 @@ static void find_web_root(const char *folder) {
 }
 
 /* Where it listens, and a line to paste that makes a picture. */
-static void greet(const char *host, int port) {
+static void greet(const char *host, int32_t port) {
     char *models = imagine_models(im, 0), base[TEXT_SIZE];
     bool is_sample = models != NULL && strstr(models, "\"sample/nebula\"") != NULL;
     bool is_open = get("API_TOKEN") == NULL;
@@ -125,13 +141,19 @@ static void greet(const char *host, int port) {
     imagine_free(models);
 }
 
+static void on_listener_closed(void *user) {
+    imagine_gateway_close(gateway);
+    imagine_close(im, NULL, NULL);
+    (void)user;
+}
+
 int main(int argc, char **argv) {
     static uv_prepare_t turn;
     static uv_signal_t signals[2];
     imagine_options_t options = IMAGINE_OPTIONS_INIT;
     struct rlimit files;
     char *text = NULL;
-    int port = 0;
+    int32_t port = 0;
     uv_loop_t *loop = options.loop = uv_default_loop();
     check(imagine_settings_open(&settings), NULL);
     bool is_check = read_arguments(argc, argv);
@@ -152,7 +174,7 @@ int main(int argc, char **argv) {
     if (err == 0)
         err = imagine_gateway_open(&gateway, im, settings, &text);
     if (err == 0 && !is_check)
-        err = listener_open(&listener, loop, gateway, settings, &port, &text);
+        err = imagine_listener_open(&listener, gateway, loop, settings, &port, &text);
     check(err, text);
     if (is_check) {
         text = imagine_settings_describe(settings);
@@ -160,6 +182,8 @@ int main(int argc, char **argv) {
         imagine_free(text);
         return fflush(stdout) != 0;
     }
+    uv_timer_init(loop, &drain_timer);
+    uv_timer_init(loop, &trim_timer);
     uv_prepare_init(loop, &turn);
     uv_prepare_start(&turn, on_turn);
     uv_unref((uv_handle_t *)&turn);
@@ -171,10 +195,9 @@ int main(int argc, char **argv) {
     greet(get("HOST"), port);
     uv_run(loop, UV_RUN_DEFAULT); /* until it has drained */
     uv_timer_stop(&drain_timer);
-    listener_close(listener);
-    imagine_gateway_close(gateway);
-    imagine_close(im, NULL, NULL);
-    uv_run(loop, UV_RUN_DEFAULT); /* until the client has written its state and is gone */
+    uv_timer_stop(&trim_timer);
+    imagine_listener_close(listener, on_listener_closed, NULL);
+    uv_run(loop, UV_RUN_DEFAULT); /* until the client has written its state and all is gone */
     imagine_settings_close(settings);
     return fflush(stderr);
 }

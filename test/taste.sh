@@ -42,6 +42,7 @@ may_include() { # file, what stands between the quotes
     lib/providers/*) [[ $name == @(providers|wire|imagine)/* || $name == imagine.h ]] ;;
     lib/storage/*) [[ $name == @(storage|wire|imagine)/* || $name == imagine.h ]] ;;
     lib/gateway/*) [[ $name == @(gateway|wire|imagine)/* || $name == imagine.h ]] ;;
+    lib/listener/*) [[ $name == @(listener|wire|imagine)/* || $name == imagine.h ]] ;;
     lib/uv/*) [[ $name == @(uv|wire)/* || $name == imagine.h || $name == imagine/io.h ]] ;;
     server/*) [[ $name != */* && -f server/$name ]] ;;
     *) false ;; # examples: only what is installed, between < and >
@@ -52,14 +53,13 @@ may_include() { # file, what stands between the quotes
 may_use_library() { # file, what stands between < and >
     local file=$1
     case $2 in
-    uv.h) [[ $file == @(lib/uv|server|examples)/* || $file == lib/storage/@(sqlite|redis)* ]] ;;
+    uv.h) [[ $file == @(lib/uv|lib/listener|server|examples)/* || $file == lib/storage/@(sqlite|redis)* ]] ;;
     curl/*) [[ $file == lib/uv/http* ]] ;;
     sqlite3.h) [[ $file == lib/storage/sqlite* ]] ;;
     hiredis/*) [[ $file == lib/storage/redis* ]] ;;
-    openssl/*) [[ $file == @(lib/wire|lib/uv|server)/* ]] ;;
+    openssl/*) [[ $file == @(lib/wire|lib/uv)/* ]] ;;
     spng.h) [[ $file == lib/providers/sample* ]] ;;
-    microhttpd.h | gnutls/*) [[ $file == server/* ]] ;;
-    imagine.h | imagine/*) [[ $file == @(server|examples)/* ]] ;;
+        imagine.h | imagine/*) [[ $file == @(server|examples)/* ]] ;;
     sanitizer/*) [[ $file == lib/wire/* ]] ;;
     cjson/*) [[ $file == lib/core/catalogue* ]] ;; # everywhere else JSON is read without a tree
     */*) [[ $2 == @(sys|netinet|arpa|net)/* ]] ;;

@@ -1,8 +1,7 @@
 /**
  * imagine/gateway.h: the HTTP API without sockets. Give it the requests that your own server
  * receives, and it tells what to answer: routes, authorization, limits, CORS, bodies, static
- * files, log lines. imagine-server is this behind a listener; examples/embed_gateway.c is another
- * one.
+ * files, log lines. Or let the listener at the end of this file receive them.
  *
  * Thread: the client's loop thread.
  */
@@ -94,8 +93,8 @@ IMAGINE_API void imagine_gateway_release(imagine_exchange_t *exchange);
 /* ---- HTTP/1.1 over byte streams of your own ---------------------------------------------------
  */
 /* For hosts that have no HTTP server: bytes in, bytes out. Framing, keep-alive, pipelining, time
- * limits and refusals are handled here; sockets and TLS are the host's. imagine-server is this over
- * libuv. */
+ * limits, TLS (with TLS_CERT and TLS_KEY of the gateway's settings) and refusals are handled here;
+ * sockets are the host's. */
 
 typedef struct imagine_http1 imagine_http1_t; /* one connection */
 #define IMAGINE_HTTP1_PIECES_MAX 9
@@ -135,6 +134,33 @@ IMAGINE_API void imagine_http1_sent(imagine_http1_t *http1);
 /** The stream is gone, or its other end: ends the request in flight and frees the connection. All
  * must be closed before their gateway. NULL is fine. */
 IMAGINE_API void imagine_http1_close(imagine_http1_t *http1);
+
+/* ---- a listener --------------------------------------------------------------------------------
+ */
+/* For hosts that have no HTTP server but a libuv loop: the above over TCP, on that loop, without
+ * a thread. imagine-server is a client, a gateway, and this. */
+
+typedef struct imagine_listener imagine_listener_t;
+
+/**
+ * Listen on HOST and PORT (0: the system chooses a free one), for MAX_CONNECTIONS at once.
+ * @param gateway      borrowed; must be closed after the listener's `closed`
+ * @param loop         uv_loop_t *, the client's, borrowed until closed
+ * @param settings     read during the call only
+ * @param out_port     NULL, or receives the port it listens on
+ * @param out_message  NULL, or receives why it failed in one line, free with imagine_free()
+ * @return 0, IMAGINE_EIO (HOST, PORT), IMAGINE_ENOMEM
+ */
+IMAGINE_API int imagine_listener_open(imagine_listener_t **out, imagine_gateway_t *gateway,
+                                      void *loop, const imagine_settings_t *settings,
+                                      int32_t *out_port, char **out_message);
+/** Take no more connections; those that are there go on. Harmless when repeated. */
+IMAGINE_API void imagine_listener_stop(imagine_listener_t *listener);
+/** Cut all connections; requests in flight are aborted.
+ * Callback: `closed` (NULL: nobody asks) runs in a later turn of the loop, when all is gone. NULL
+ * as listener is fine: then nothing happens. */
+IMAGINE_API void imagine_listener_close(imagine_listener_t *listener, imagine_closed_cb closed,
+                                        void *user);
 
 #ifdef __cplusplus
 }

@@ -83,7 +83,7 @@ test("custom_provider goes on with the next token when one is spent", async () =
 });
 
 test("embed_gateway has the whole API", async () => {
-  const server = await startServer({ program: example("embed_gateway"), args: ["0"], env: { API_TOKEN: "user-token", SAMPLE_PROVIDER: "on" } });
+  const server = await startServer({ program: example("embed_gateway"), env: { PORT: "0", API_TOKEN: "user-token", SAMPLE_PROVIDER: "on" } });
   assert.equal((await server.get("/api/health")).status, 200);
   assert.equal((await server.get("/api/v1/models")).status, 401);
   const answer = await server.post("/api/v1/generate", { model: "sample/nebula", prompt: "a sea", width: 300, height: 200 }, { token: "user-token" });

@@ -3,49 +3,63 @@
  * A connection reads into one buffer that all of them share, and writes at once as much as its
  * socket takes; only a rest that does not fit is queued. It goes on reading while its request is
  * worked on, and so notices at no cost that its peer has left. */
-#include "listener.h"
+#include "imagine/gateway.h"
 
-#include <malloc.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <uv.h>
+
+#include "wire/list.h"
 
 #define BACKLOG 4096
-#define CROWD 64           /* connections; when so many have left, memory is given back, … */
-#define TRIM_AFTER_MS 8000 /* … but not before their providers' idle connections went, too */
+#define INPUT_SIZE (64 * 1024)
 
-struct listener {
+struct imagine_listener {
     uv_tcp_t tcp;
     imagine_gateway_t *gateway;
-    bool is_full; /* one more connection is here already and waits */
+    uv_idle_t anchor; /* never runs; open until imagine_listener_close(), also when stopped */
+    bool is_full;     /* one more connection is here already and waits */
     unsigned connections_max, connection_count;
-    uv_timer_t trim;
-    char input[64 * 1024];
+    unsigned handle_count; /* tcp, anchor, and one for each connection */
+    imi_list_t connections;
+    imagine_closed_cb closed;
+    void *user;
+    char input[INPUT_SIZE];
 };
 
 typedef struct connection {
     uv_tcp_t tcp; /* first: a pointer to one is a pointer to the other */
-    listener_t *listener;
+    uv_shutdown_t shutdown;
+    imi_list_t link; /* in listener->connections */
+    imagine_listener_t *listener;
     imagine_http1_t *http1;
 } connection_t;
 
 static void on_connection(uv_stream_t *stream, int status);
 
-static void on_trim(uv_timer_t *timer) {
-    malloc_trim(0);
-    (void)timer;
+static void on_handle_closed(imagine_listener_t *listener) {
+    imagine_closed_cb closed = listener->closed;
+    void *user = listener->user;
+    if (--listener->handle_count > 0)
+        return;
+    free(listener);
+    if (closed != NULL)
+        closed(user);
 }
 
 static void on_closed(uv_handle_t *handle) {
     connection_t *connection = (connection_t *)handle;
-    listener_t *listener = connection->listener;
+    imagine_listener_t *listener = connection->listener;
     imagine_http1_close(connection->http1);
+    imi_list_remove(&connection->link);
     free(connection);
-    if (listener->connection_count-- == CROWD)
-        uv_timer_start(&listener->trim, on_trim, TRIM_AFTER_MS, 0);
+    listener->connection_count--;
     if (listener->is_full && !uv_is_closing((uv_handle_t *)&listener->tcp))
         on_connection((uv_stream_t *)&listener->tcp, 0);
+    on_handle_closed(listener);
 }
 
 static void close_connection(void *user) {
@@ -85,7 +99,7 @@ static int32_t on_send(const imagine_slice_t *pieces, size_t piece_count, void *
 }
 
 static void on_alloc(uv_handle_t *handle, size_t wanted, uv_buf_t *buffer) {
-    listener_t *listener = ((connection_t *)handle)->listener;
+    imagine_listener_t *listener = ((connection_t *)handle)->listener;
     *buffer = uv_buf_init(listener->input, sizeof(listener->input));
     (void)wanted;
 }
@@ -104,11 +118,20 @@ static void on_pause(int32_t is_paused, void *user) {
         uv_read_start(user, on_alloc, on_read);
 }
 
-static const imagine_http1_stream_t http1_stream = {
-    .size = sizeof(http1_stream), .send = on_send, .pause = on_pause, .close = close_connection};
+static void on_shut(void *user) {
+    connection_t *connection = user;
+    if (!uv_is_closing(user))
+        uv_shutdown(&connection->shutdown, user, NULL);
+}
+
+static const imagine_http1_stream_t http1_stream = {.size = sizeof(http1_stream),
+                                                    .send = on_send,
+                                                    .pause = on_pause,
+                                                    .shut = on_shut,
+                                                    .close = close_connection};
 
 static void on_connection(uv_stream_t *stream, int status) {
-    listener_t *listener = (listener_t *)stream;
+    imagine_listener_t *listener = (imagine_listener_t *)stream;
     struct sockaddr_storage address;
     char peer[64];
     bool has_room = status == 0 && listener->connection_count < listener->connections_max;
@@ -117,9 +140,10 @@ static void on_connection(uv_stream_t *stream, int status) {
     if (connection == NULL)
         return;
     connection->listener = listener;
-    connection->tcp.data = listener;
+    imi_list_append(&listener->connections, &connection->link);
     uv_tcp_init(stream->loop, &connection->tcp);
     listener->connection_count++;
+    listener->handle_count++;
     if (uv_accept(stream, (uv_stream_t *)connection) != 0 ||
         uv_tcp_nodelay(&connection->tcp, 1) != 0 ||
         uv_tcp_getpeername(&connection->tcp, (struct sockaddr *)&address,
@@ -131,55 +155,71 @@ static void on_connection(uv_stream_t *stream, int status) {
         close_connection(connection); /* it has left again, or there is no memory */
 }
 
-int listener_open(listener_t **out, uv_loop_t *loop, imagine_gateway_t *gateway,
-                  const imagine_settings_t *settings, int *out_port, char **out_message) {
+static void on_tcp_closed(uv_handle_t *handle) {
+    on_handle_closed((imagine_listener_t *)handle);
+}
+
+static void on_anchor_closed(uv_handle_t *handle) {
+    on_handle_closed(handle->data);
+}
+
+/* NULL, or why not. */
+static const char *listen_on(imagine_listener_t *listener, const char *host, const char *port) {
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM}, *address = NULL;
+    int err = getaddrinfo(host, port, &hints, &address);
+    if (err != 0)
+        return gai_strerror(err);
+    err = uv_tcp_bind(&listener->tcp, address->ai_addr, 0);
+    freeaddrinfo(address);
+    if (err == 0)
+        err = uv_listen((uv_stream_t *)&listener->tcp, BACKLOG, on_connection);
+    return err == 0 ? NULL : uv_strerror(err); /* of 0 it would allocate a text */
+}
+
+int imagine_listener_open(imagine_listener_t **out, imagine_gateway_t *gateway, void *loop,
+                          const imagine_settings_t *settings, int32_t *out_port,
+                          char **out_message) {
     const char *host = imagine_settings_get(settings, "HOST");
     const char *port = imagine_settings_get(settings, "PORT");
-    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM}, *address = NULL;
     struct sockaddr_in6 bound = {.sin6_port = 0}; /* at the same place as IPv4's */
-    listener_t *listener = *out = calloc(1, sizeof(*listener));
+    imagine_listener_t *listener = calloc(1, sizeof(*listener));
+    *out = NULL;
     if (listener == NULL)
         return IMAGINE_ENOMEM;
     listener->gateway = gateway;
     listener->connections_max = (unsigned)imagine_settings_get_int(settings, "MAX_CONNECTIONS");
+    imi_list_init(&listener->connections);
     uv_tcp_init(loop, &listener->tcp);
-    uv_timer_init(loop, &listener->trim);
-    int err = getaddrinfo(host, port, &hints, &address);
-    const char *why = gai_strerror(err);
-    if (err == 0) {
-        err = uv_tcp_bind(&listener->tcp, address->ai_addr, 0);
-        if (err == 0)
-            err = uv_listen((uv_stream_t *)&listener->tcp, BACKLOG, on_connection);
-        why = err == 0 ? "" : uv_strerror(err); /* of 0 it would allocate a text */
-        freeaddrinfo(address);
+    uv_idle_init(loop, &listener->anchor);
+    listener->anchor.data = listener;
+    listener->handle_count = 2;
+    const char *why = listen_on(listener, host, port);
+    if (why != NULL) {
+        if (out_message != NULL &&
+            asprintf(out_message, "HOST, PORT: %s, %s: %s", host, port, why) < 0)
+            *out_message = NULL;
+        imagine_listener_close(listener, NULL, NULL);
+        return IMAGINE_EIO;
     }
     uv_tcp_getsockname(&listener->tcp, (struct sockaddr *)&bound, &(int){sizeof(bound)});
-    *out_port = ntohs(bound.sin6_port);
-    if (err == 0)
-        return 0;
-    if (asprintf(out_message, "HOST, PORT: %s, %s: %s", host, port, why) < 0)
-        *out_message = NULL;
-    listener_close(listener);
-    return IMAGINE_EIO;
+    if (out_port != NULL)
+        *out_port = ntohs(bound.sin6_port);
+    *out = listener;
+    return 0;
 }
 
-void listener_stop(listener_t *listener) {
+void imagine_listener_stop(imagine_listener_t *listener) {
     if (!uv_is_closing((uv_handle_t *)&listener->tcp))
-        uv_close((uv_handle_t *)&listener->tcp, NULL);
+        uv_close((uv_handle_t *)&listener->tcp, on_tcp_closed);
 }
 
-static void close_ours(uv_handle_t *handle, void *user) {
-    if (handle->data == user)
-        close_connection(handle);
-}
-
-void listener_close(listener_t *listener) {
-    uv_loop_t *loop = listener->tcp.loop;
-    listener_stop(listener);
-    uv_close((uv_handle_t *)&listener->trim, NULL);
-    uv_walk(loop, close_ours, listener);
-    do /* everything that closes does so in one turn */
-        uv_run(loop, UV_RUN_NOWAIT);
-    while (listener->connection_count > 0);
-    free(listener);
+void imagine_listener_close(imagine_listener_t *listener, imagine_closed_cb closed, void *user) {
+    if (listener == NULL)
+        return;
+    listener->closed = closed;
+    listener->user = user;
+    imagine_listener_stop(listener);
+    for (imi_list_t *at = listener->connections.next; at != &listener->connections; at = at->next)
+        close_connection(IMI_CONTAINER(at, connection_t, link));
+    uv_close((uv_handle_t *)&listener->anchor, on_anchor_closed);
 }
