@@ -53,6 +53,28 @@ bool imi_http_has_work(const imi_http_t *http) {
            !imi_list_is_empty(&http->due);
 }
 
+static uv_once_t curl_once = UV_ONCE_INIT;
+static CURLcode curl_state;
+
+/* Never undone: other users of curl in the process may not know of us. */
+static void init_curl(void) {
+    curl_state = curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+/* Not before the first exchange: libcurl and what it sets up (OpenSSL, Kerberos …) take 2 MiB of
+ * memory, and a client that only draws samples or waits for its first caller needs none of it. */
+static int begin_with_curl(imi_http_t *http) {
+    uv_once(&curl_once, init_curl);
+    if (curl_state != CURLE_OK)
+        return IMAGINE_EIO;
+    http->share = curl_share_init();
+    if (http->share == NULL)
+        return IMAGINE_ENOMEM;
+    curl_share_setopt(http->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS);
+    curl_share_setopt(http->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
+    return 0;
+}
+
 int imi_http_start(void *context, const imagine_http_request_t *given,
                    const imagine_http_handler_t *handler, void *user,
                    imagine_http_exchange_t **out) {
@@ -64,7 +86,10 @@ int imi_http_start(void *context, const imagine_http_request_t *given,
     *out = NULL;
     if (!imi_uv_take_struct(&request, sizeof(request), given))
         return IMAGINE_EINVAL;
-    err = imi_exchange_new(&exchange, http, &request);
+    if (http->share == NULL)
+        err = begin_with_curl(http);
+    if (err == 0)
+        err = imi_exchange_new(&exchange, http, &request);
     if (err != 0)
         return err;
     exchange->handler = handler;
@@ -111,14 +136,6 @@ void imi_http_pause(void *context, imagine_http_exchange_t *exchange, int32_t is
 
 /* ---- opening and closing ------------------------------------------------------------------ */
 
-static uv_once_t curl_once = UV_ONCE_INIT;
-static CURLcode curl_state;
-
-/* Never undone: other users of curl in the process may not know of us. */
-static void init_curl(void) {
-    curl_state = curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
 static int open_shards(imi_http_t *http) {
     for (size_t i = 0; i <= IMI_SHARD_COUNT; i++) {
         int err = imi_shard_init(i == IMI_SHARD_COUNT ? &http->guarded : &http->shards[i], http, i);
@@ -158,9 +175,6 @@ int imi_http_new(imi_http_t **out, imi_uv_t *uv, const imagine_io_uv_options_t *
     imi_http_t *http = NULL;
     int err = 0;
     *out = NULL;
-    uv_once(&curl_once, init_curl);
-    if (curl_state != CURLE_OK)
-        return IMAGINE_EIO;
     http = imi_mem_zalloc(NULL, sizeof(*http));
     if (http == NULL)
         return IMAGINE_ENOMEM;
@@ -172,15 +186,10 @@ int imi_http_new(imi_http_t **out, imi_uv_t *uv, const imagine_io_uv_options_t *
     err = open_shards(http);
     if (err == 0)
         err = take_texts(http, options);
-    http->share = curl_share_init();
-    if (err == 0 && http->share == NULL)
-        err = IMAGINE_ENOMEM;
     if (err != 0) {
         imi_http_free(http);
         return err;
     }
-    curl_share_setopt(http->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS);
-    curl_share_setopt(http->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
     *out = http;
     return 0;
 }
