@@ -278,6 +278,12 @@ typedef struct imagine_image {
     const char *url;      /* http, https (fetched, behind the address guard) or data: */
 } imagine_image_t;
 
+/**
+ * A piece of a text as it arrives; dies when this returns. imagine_pause() stops the flow.
+ * `user` is that of `done`.
+ */
+typedef void (*imagine_piece_cb)(const char *text, size_t text_size, void *user);
+
 typedef struct imagine_params {
     size_t size;
     const char *model;           /* "provider/model"; without a slash: gitee's */
@@ -300,9 +306,18 @@ typedef struct imagine_params {
     uint32_t timeout_ms; /* whole request, retries included; 0: the client's */
     uint32_t wait_ms; /* how long to wait for a token to recover before giving up; 0: not at all */
     int32_t want_bytes; /* 1: download a result that is an address, see imagine_result_bytes() */
-    int32_t stream;     /* reserved for streamed text; 0 */
-    const char *webhook_url; /* reserved for jobs; NULL */
+    int32_t is_job;     /* 1: end as soon as the work was taken on, with result.task_id; it goes on
+                           as a task, also when the process restarts. Video: always */
+    const char *webhook_url; /* a job's outcome is posted there; http or https */
+    imagine_piece_cb
+        on_piece;            /* text: called for each piece as it comes; result.text is NULL then */
+    uint32_t job_wait_ms;    /* is_job: wait that long for the end before answering with an id */
+    int32_t response_format; /* IMAGINE_FORMAT_… */
 } imagine_params_t;
+#define IMAGINE_FORMAT_ANY 0 /* as the provider gives it */
+#define IMAGINE_FORMAT_URL \
+    1 /* an http(s) address: needs hosting (S3_…, MEDIA_DIR) or a provider that gives one */
+#define IMAGINE_FORMAT_DATA 2 /* a data: address; downloaded where the provider gives another */
 #define IMAGINE_PARAMS_INIT \
     { .size = sizeof(imagine_params_t) }
 IMAGINE_API void imagine_params_init(imagine_params_t *params, size_t size);
@@ -335,6 +350,12 @@ typedef struct imagine_result {
     int64_t seed;
     const char *token;       /* fingerprint of the token that served; NULL: none */
     uint64_t retry_after_ms; /* on EEXHAUSTED, EBREAKER, EBUSY: earliest recovery; 0: unknown */
+    const char *const *urls; /* of several pictures all addresses, `url` the first; else NULL */
+    size_t url_count;
+    const char *revised_prompt; /* the prompt that the provider made of ours; NULL: it tells none */
+    double progress;            /* a task: 0…1; negative: not known */
+    uint32_t queue_position;    /* a task: 0: not known, or not waiting */
+    uint32_t reserved;
 } imagine_result_t;
 
 /** See imagine_generate(). `status` is result->status. */
@@ -409,10 +430,18 @@ IMAGINE_API int imagine_task_status(imagine_t *im, const char *task_id, imagine_
                                     void *user, imagine_request_t **out);
 
 /**
+ * Give a task up: one that has not reached its provider never will; else the provider is told where
+ * it can be, and the task fails with "canceled". Its result as imagine_task_status(). A task that
+ * has ended stays as it is.
+ */
+IMAGINE_API int imagine_task_cancel(imagine_t *im, const char *task_id, imagine_done_cb done,
+                                    void *user, imagine_request_t **out);
+
+/**
  * Any action by name with its parameters as JSON, named as in the HTTP API ("negativePrompt",
  * "enableHD", "imageUrl" …): for FFI, scripts and gateways.
  * @param action  "generate" or "imagine", "edit", "text", "video", "upscaler", or "task-status"
- *   ({"taskId": …})
+ *   and "task-cancel" ({"taskId": …})
  * @param json    copied; a broken document or a field out of bounds is told to `done`
  *   (IMAGINE_EINVAL, the message names the field)
  * As imagine_generate() in all else.
@@ -432,6 +461,7 @@ typedef struct imagine_form {
     void (*release)(void *owner); /* NULL: all of it is copied. Else nothing is: it must live until
                                      release(owner) is called, once, on the loop's thread */
     void *owner;
+    imagine_piece_cb on_piece; /* see imagine_params_t */
 } imagine_form_t;
 /**
  * imagine_submit() with pictures beside the JSON, and without a copy where `release` is given. When
@@ -448,6 +478,9 @@ IMAGINE_API int imagine_submit_form(imagine_t *im, const imagine_form_t *form, i
  * a provider has accepted already is finished in the background. Harmless after the end.
  */
 IMAGINE_API void imagine_cancel(imagine_request_t *request);
+/** Stop and go on receiving pieces: the provider's connection is held back as soon as its window is
+ * full, at no cost of memory. Time limits of the request go on. Harmless after the end. */
+IMAGINE_API void imagine_pause(imagine_request_t *request, int32_t is_paused);
 /** Give a reference back (NULL is fine). The request itself goes on. Any thread, any time, even
  * after the client was closed. */
 IMAGINE_API void imagine_request_release(imagine_request_t *request);

@@ -98,6 +98,8 @@ struct imagine_provider {
     imagine_call_cb video;
     imagine_call_cb upscale;
     imagine_call_cb resume; /* go on with a task after a restart: imagine_call_task_id() */
+    imagine_call_cb cancel; /* the caller gave a task up: tell the provider, with one step at most.
+                               NULL: it cannot be told */
     void (*classify)(imagine_call_t *call, const imagine_http_response_t *response,
                      imagine_verdict_t *verdict); /* NULL: the core's verdict stands */
     void *user;                                   /* imagine_call_user() */
@@ -110,7 +112,9 @@ struct imagine_provider {
  * The parameters, made whole: prompt, width and height (generate: always; else 0 when the caller
  * gave neither size nor ratio), steps and guidance (the model's or the provider's default, held to
  * the model's range; 0 when there is none), seed (always set; has_seed tells whether the caller
- * chose it), duration_s, negative_prompt. Pictures are decoded, fetched and checked.
+ * chose it), duration_s, negative_prompt. Pictures are decoded, fetched and checked. `count` is how
+ * many pictures this call is to bring: 1, but for models whose option "count_max" allows more; what
+ * a caller wants beyond that, the core gets by further calls with other seeds.
  */
 IMAGINE_API const imagine_params_t *imagine_call_params(const imagine_call_t *call);
 /** "generate", "edit", "text", "video", "upscaler". */
@@ -170,6 +174,8 @@ IMAGINE_API void *imagine_call_state(const imagine_call_t *call);
 /** Picture `index` with data, data_size, mime and filename set; its url only if the caller gave an
  * http(s) address. NULL: there is none. */
 IMAGINE_API const imagine_image_t *imagine_call_image(const imagine_call_t *call, size_t index);
+/** Its bytes as base64, without a prefix, made once. NULL: there is none, or no memory. */
+IMAGINE_API const char *imagine_call_image_base64(imagine_call_t *call, size_t index);
 /** An address for it: the caller's http(s) one, else a data: URL. NULL: there is none. */
 IMAGINE_API const char *imagine_call_image_url(imagine_call_t *call, size_t index);
 
@@ -257,6 +263,22 @@ IMAGINE_API void imagine_call_poll(imagine_call_t *call, imagine_call_cb next);
  * goes on as the one reader of the task, until it succeeds or fails. Not a step: go on with one. */
 IMAGINE_API void imagine_call_task(imagine_call_t *call, const char *task_id, uint32_t predict_s);
 
+/** The caller wants the text in pieces as they come (params.on_piece): ask the provider to stream,
+ * and hand each piece to imagine_call_delta(). 0: nobody waits for pieces. */
+IMAGINE_API int32_t imagine_call_wants_pieces(const imagine_call_t *call);
+/** A piece of a text, for a caller who wants pieces; copied. The first one is the proof that the
+ * work was taken on: no other token tries afterwards. Then end the call with `text` NULL. Not a
+ * step. */
+IMAGINE_API void imagine_call_delta(imagine_call_t *call, const char *text, size_t text_size);
+/** How far the work is: `fraction` 0…1 (negative: not known), `queue_position` (0: not known, or
+ * not waiting). For imagine_task_status(). Not a step. */
+IMAGINE_API void imagine_call_progress(imagine_call_t *call, double fraction,
+                                       uint32_t queue_position);
+/** One more picture beside the `url` that imagine_call_succeed() is given: before it, in order.
+ * Lives as long as the call (memory of the call, or what an imagine_response_ function returned).
+ */
+IMAGINE_API void imagine_call_picture(imagine_call_t *call, const char *url);
+
 /** How the provider says that this token has nothing left, although the call itself went well. */
 IMAGINE_API void imagine_call_spent(imagine_call_t *call, int32_t is_for_model);
 
@@ -290,6 +312,12 @@ IMAGINE_API const char *imagine_response_json(const imagine_http_response_t *res
 /** 1 and `*out`, or 0: none, or no number. */
 IMAGINE_API int imagine_response_number(const imagine_http_response_t *response, const char *path,
                                         double *out);
+/** How many elements the array at a path has; 0: none, or no array. */
+IMAGINE_API size_t imagine_response_count(const imagine_http_response_t *response,
+                                          const char *path);
+/** The whole body, bytes of whatever kind, as "data:<mime>;base64,…". NULL: no memory. */
+IMAGINE_API const char *imagine_response_body_data_url(const imagine_http_response_t *response,
+                                                       const char *mime);
 /** "data:<mime>;base64,…" from base64 text at a path, without copying it; NULL: none. */
 IMAGINE_API const char *imagine_response_data_url(const imagine_http_response_t *response,
                                                   const char *path, const char *mime);

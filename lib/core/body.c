@@ -9,6 +9,7 @@
 #include "core/call.h"
 #include "core/client.h"
 #include "core/request.h"
+#include "wire/base64.h"
 #include "wire/dataurl.h"
 #include "wire/json.h"
 #include "wire/multipart.h"
@@ -118,6 +119,19 @@ const char *imagine_call_option(imagine_call_t *call, const char *path) {
 int64_t imagine_call_option_int(imagine_call_t *call, const char *path, int64_t otherwise) {
     int64_t number;
     return imi_json_whole_number(option(call, path), &number) ? number : otherwise;
+}
+
+const char *imagine_call_image_base64(imagine_call_t *call, size_t index) {
+    const imagine_image_t *image = imagine_call_image(call, index);
+    imi_buf_t buf;
+    char *text = NULL;
+    if (image == NULL)
+        return NULL;
+    imi_buf_init(&buf, &call->request->mem, 0);
+    if (imi_base64_encode(&buf, image->data, image->data_size) == 0)
+        text = imi_arena_strndup(&call->arena, buf.data, buf.size);
+    imi_buf_reset(&buf);
+    return remember(call, text);
 }
 
 const char *imagine_call_image_url(imagine_call_t *call, size_t index) {

@@ -54,6 +54,7 @@ int imi_call_start(imagine_request_t *request, imi_token_t *token, bool is_probe
     call->exchange.user = call;
     imi_buf_init(&call->exchange.answer, &request->mem, 0);
     imi_buf_init(&call->kept_answer, &request->mem, 0);
+    imi_buf_init(&call->streamed, &request->mem, (size_t)request->im->response_size_max);
     request->call = call;
     request->attempts++;
     request->im->counters.calls++;
@@ -73,7 +74,7 @@ static void stop_step(imagine_call_t *call) {
     call->timer = NULL;
 }
 
-static void end(imagine_call_t *call, int error, const char *message) {
+void imi_call_end(imagine_call_t *call, int error, const char *message) {
     if (call->has_ended)
         return;
     call->has_ended = true;
@@ -86,7 +87,7 @@ static bool leave_step(imagine_call_t *call) {
     call->is_in_step = false;
     if (!call->has_ended && !call->has_exchange && call->timer == NULL) {
         call->verdict.reason = IMAGINE_EPROTOCOL;
-        end(call, IMAGINE_EPROTOCOL, "the provider's code took no next step");
+        imi_call_end(call, IMAGINE_EPROTOCOL, "the provider's code took no next step");
     }
     if (!call->has_ended)
         return false;
@@ -133,6 +134,7 @@ void imi_call_free(imagine_call_t *call) {
         deferred->release(deferred->user);
     imi_exchange_reset(&call->exchange);
     imi_buf_reset(&call->kept_answer);
+    imi_buf_reset(&call->streamed);
     imi_bodies_free(call);
     imi_arena_reset(&call->arena);
     imi_mem_free(&mem, call);
@@ -148,7 +150,7 @@ static void pause_until(imagine_call_t *call, uint64_t delay_ms, imagine_call_cb
     if (call->im->io->timer_start(call->im->io->context, delay_ms, on_timer, call, &call->timer) !=
         0) {
         call->timer = NULL;
-        end(call, IMAGINE_ENOMEM, NULL);
+        imi_call_end(call, IMAGINE_ENOMEM, NULL);
     }
 }
 
@@ -198,13 +200,16 @@ static void send_exchange(imagine_call_t *call) {
     err = imi_exchange_start(exchange);
     if (err != 0) {
         call->has_exchange = false;
-        end(call, err,
-            err == IMAGINE_EINVAL ? "the address of the provider is no http address" : NULL);
+        imi_call_end(call, err,
+                     err == IMAGINE_EINVAL ? "the address of the provider is no http address"
+                                           : NULL);
         if (err == IMAGINE_EINVAL)
             call->verdict.reason = IMAGINE_EPROTOCOL;
         return;
     }
     call->has_exchange = true;
+    if (call->request->is_paused)
+        imi_stream_paused(call);
 }
 
 static uint32_t limit_ms(const imagine_call_t *call, int32_t limit, const char *method) {
@@ -279,7 +284,7 @@ static void start_step(imagine_call_t *call, const imagine_call_request_t *reque
         imi_body_finish(request->body, &exchange->body, &exchange->body_count, &content_type) !=
             0 ||
         build_headers(call, request, content_type) != 0) {
-        end(call, IMAGINE_ENOMEM, NULL);
+        imi_call_end(call, IMAGINE_ENOMEM, NULL);
         return;
     }
     exchange->url = url;
@@ -298,6 +303,10 @@ static void start_step(imagine_call_t *call, const imagine_call_request_t *reque
         exchange->on_event = on_exchange_event;
         exchange->stall_timeout_ms = call->im->limits.image_ms;
         exchange->timeout_ms = call->task_id != NULL ? 0 : call->im->limits.image_ms;
+        if (call->request->params.on_piece != NULL) { /* a slow reader may take its time */
+            exchange->stall_timeout_ms = call->im->limits.text_ms;
+            exchange->timeout_ms = 0;
+        }
     }
     call->accepts_any_status = request->accept_any_status != 0;
     call->on_response = on_response;
@@ -324,7 +333,7 @@ static bool on_exchange_event(imi_exchange_t *exchange, const imi_sse_event_t *e
     data.body_size = event->data.size;
     call->is_in_step = true;
     if (name == NULL)
-        end(call, IMAGINE_ENOMEM, NULL);
+        imi_call_end(call, IMAGINE_ENOMEM, NULL);
     else
         call->on_event(call, name, &data);
     return !leave_step(call);
@@ -348,7 +357,7 @@ imagine_http_response_t imi_call_response(imagine_call_t *call) {
 static void repeat(imagine_call_t *call) {
     if (!call->is_committed && call->token != NULL && !imi_token_may_serve(call->token)) {
         call->has_lost_token = true;
-        end(call, IMAGINE_EEXHAUSTED, NULL);
+        imi_call_end(call, IMAGINE_EEXHAUSTED, NULL);
         return;
     }
     send_exchange(call);
@@ -392,7 +401,7 @@ static void on_broken(imagine_call_t *call) {
     if (!call->is_repeatable && exchange->was_sent)
         call->is_committed = true; /* it may have been carried out */
     call->verdict.reason = exchange->error;
-    end(call, exchange->error, exchange->message);
+    imi_call_end(call, exchange->error, exchange->message);
 }
 
 static void on_refused(imagine_call_t *call) {
@@ -425,7 +434,7 @@ static void on_refused(imagine_call_t *call) {
          */
         verdict->reason = IMAGINE_EUPSTREAM;
     }
-    end(call, verdict->reason, verdict->message);
+    imi_call_end(call, verdict->reason, verdict->message);
 }
 
 static void on_exchange_done(imi_exchange_t *exchange) {
@@ -457,7 +466,8 @@ void imagine_call_task(imagine_call_t *call, const char *task_id, uint32_t predi
     call->is_committed = true;
     call->task_id = imi_arena_strdup(&call->arena, task_id);
     if (call->task_id == NULL)
-        end(call, task_id == NULL ? IMAGINE_EPROTOCOL : IMAGINE_ENOMEM, "a task without an id");
+        imi_call_end(call, task_id == NULL ? IMAGINE_EPROTOCOL : IMAGINE_ENOMEM,
+                     "a task without an id");
     else
         imi_request_became_task(call->request, call->task_id, predict_s);
 }
@@ -474,15 +484,64 @@ void imagine_call_spent(imagine_call_t *call, int32_t is_for_model) {
                        is_for_model != 0 ? request->api_id : NULL, until, is_probed, clock);
 }
 
+void imagine_call_progress(imagine_call_t *call, double fraction, uint32_t queue_position) {
+    imi_task_t *task = call->request->task;
+    if (task == NULL)
+        return;
+    task->progress = fraction > 1 ? 1 : fraction;
+    task->queue_position = queue_position;
+}
+
+void imagine_call_picture(imagine_call_t *call, const char *url) {
+    imi_picture_t *picture = url != NULL ? imagine_call_alloc(call, sizeof(*picture)) : NULL;
+    if (picture == NULL)
+        return; /* the step, or the end, sees that memory is out */
+    picture->next = call->pictures;
+    picture->url = url;
+    call->pictures = picture;
+    call->picture_count++;
+}
+
+/* Those of imagine_call_picture() in their order, and the one of the end behind them. */
+static bool gather_pictures(imagine_call_t *call, imagine_result_t *kept) {
+    size_t count = call->picture_count + (kept->url != NULL ? 1 : 0), at = call->picture_count;
+    const char **urls;
+    if (call->picture_count == 0)
+        return true;
+    urls = imi_arena_alloc(&call->arena, count * sizeof(*urls));
+    if (urls == NULL)
+        return false;
+    if (kept->url != NULL)
+        urls[at] = kept->url;
+    for (const imi_picture_t *picture = call->pictures; picture != NULL; picture = picture->next)
+        urls[--at] = picture->url;
+    kept->url = urls[0];
+    kept->url_size = strlen(urls[0]);
+    kept->urls = count > 1 ? urls : NULL;
+    kept->url_count = count > 1 ? count : 0;
+    return true;
+}
+
 void imagine_call_succeed(imagine_call_t *call, const imagine_result_t *result) {
     imi_arena_t *arena = &call->arena;
-    imagine_result_t *kept = &call->result;
+    imagine_result_t *kept;
+    const char *text;
     if (call->has_ended)
         return;
+    kept = imi_arena_zalloc(arena, sizeof(*kept));
+    if (kept == NULL) {
+        imi_call_end(call, IMAGINE_ENOMEM, NULL);
+        return;
+    }
+    call->result = kept;
     kept->size = sizeof(*kept);
     kept->width = result->width;
     kept->height = result->height;
-    kept->text = imi_arena_strdup(arena, result->text);
+    text = imi_stream_finish(call, result->text);
+    if (call->has_ended)
+        return;
+    kept->text = imi_arena_strdup(arena, text);
+    kept->revised_prompt = imi_arena_strdup(arena, result->revised_prompt);
     kept->usage_json = imi_arena_strdup(arena, result->usage_json);
     if (result->url != NULL) {
         kept->url_size = strlen(result->url);
@@ -491,18 +550,19 @@ void imagine_call_succeed(imagine_call_t *call, const imagine_result_t *result) 
                         ? result->url
                         : imi_arena_strdup(arena, result->url);
     }
-    if ((result->text != NULL && kept->text == NULL) ||
+    if (!gather_pictures(call, kept) || (text != NULL && kept->text == NULL) ||
+        (result->revised_prompt != NULL && kept->revised_prompt == NULL) ||
         (result->usage_json != NULL && kept->usage_json == NULL) ||
         (result->url != NULL && kept->url == NULL) || call->is_out_of_memory) {
-        end(call, IMAGINE_ENOMEM, NULL);
+        imi_call_end(call, IMAGINE_ENOMEM, NULL);
         return;
     }
-    if (kept->url == NULL && kept->text == NULL) {
+    if (kept->url == NULL && kept->text == NULL && !call->has_streamed) {
         call->verdict.reason = IMAGINE_EPROTOCOL;
-        end(call, IMAGINE_EPROTOCOL, "an answer with no result in it");
+        imi_call_end(call, IMAGINE_EPROTOCOL, "an answer with no result in it");
         return;
     }
-    end(call, 0, NULL);
+    imi_call_end(call, 0, NULL);
 }
 
 void imagine_call_fail(imagine_call_t *call, int error, const char *message) {
@@ -517,9 +577,10 @@ void imagine_call_fail(imagine_call_t *call, int error, const char *message) {
         if (imi_time_find_try_again(imi_slice_of(message), &wait_ms) && wait_ms > 0)
             call->verdict.retry_after_ms = (uint64_t)wait_ms;
     }
-    end(call, error,
-        message == NULL ? NULL
-                        : imi_text_clean(&call->arena, message, strlen(message), MESSAGE_SIZE_MAX));
+    imi_call_end(call, error,
+                 message == NULL
+                     ? NULL
+                     : imi_text_clean(&call->arena, message, strlen(message), MESSAGE_SIZE_MAX));
 }
 
 void imagine_call_fail_response(imagine_call_t *call, const imagine_http_response_t *response,
@@ -532,7 +593,7 @@ void imagine_call_fail_response(imagine_call_t *call, const imagine_http_respons
     if (reason != 0)
         call->verdict.reason = reason;
     call->http_status = response->status;
-    end(call, call->verdict.reason, call->verdict.message);
+    imi_call_end(call, call->verdict.reason, call->verdict.message);
 }
 
 /* ---- what a provider may know ------------------------------------------------------------------

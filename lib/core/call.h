@@ -18,6 +18,12 @@ typedef struct imi_deferred {
     void *user;
 } imi_deferred_t;
 
+/* One of several results, see imagine_call_picture(). */
+typedef struct imi_picture {
+    struct imi_picture *next;
+    const char *url;
+} imi_picture_t;
+
 struct imagine_call {
     imagine_request_t *request; /* holds a reference */
     imagine_t *im;
@@ -43,6 +49,11 @@ struct imagine_call {
     imi_buf_t kept_answer;       /* an answer that a result lies in */
     bool keeps_answer;
 
+    bool has_streamed;            /* a piece of a text has come (stream.c) */
+    imi_buf_t streamed;           /* those that nobody wanted as they came */
+    struct imi_picture *pictures; /* several results, newest first */
+    size_t picture_count;
+
     bool has_lost_token; /* another call learned that the token is spent: the next one, please */
     bool is_committed;   /* a provider took the work on, or may have */
     const char *task_id;
@@ -53,8 +64,8 @@ struct imagine_call {
     int error; /* 0, or IMAGINE_E… */
     const char *message;
     imagine_verdict_t verdict;
-    int32_t http_status;     /* of the answer that ended it; 0: none */
-    imagine_result_t result; /* texts in the arena */
+    int32_t http_status;      /* of the answer that ended it; 0: none */
+    imagine_result_t *result; /* of one that succeeded; in the arena */
 };
 
 /* An answer as the provider sees it. */
@@ -68,6 +79,12 @@ void imi_bodies_free(imagine_call_t *call);
  * The token is the call's from here on, also on failure. */
 int imi_call_start(imagine_request_t *request, imi_token_t *token, bool is_probe,
                    imagine_call_cb action, const char *task_id);
+/* The end, from inside a step; what comes first counts. */
+void imi_call_end(imagine_call_t *call, int error, const char *message);
+/* What the result's text is when the provider gave this one (NULL: it streamed). */
+const char *imi_stream_finish(imagine_call_t *call, const char *text);
+/* The request was paused or goes on: so does the exchange under way. */
+void imi_stream_paused(imagine_call_t *call);
 /* Has it reached a provider, so that its work may be paid for already? */
 bool imi_call_has_reached(const imagine_call_t *call);
 /* Stops whatever is under way; its token goes back. Nothing of it is reported. */

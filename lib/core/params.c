@@ -131,6 +131,8 @@ typedef enum field_kind {
     FIELD_SEED,
     FIELD_TEMPERATURE,
     FIELD_SWITCH, /* 0 unset, 1 yes, -1 no */
+    FIELD_FORMAT, /* "url" or "b64_json" */
+    FIELD_STREAM, /* only its type is looked at: who carries the pieces decides */
     FIELD_IMAGE,  /* an address or several; adds to the images */
 } field_kind_t;
 
@@ -155,7 +157,9 @@ static const struct {
     {"seed", FIELD_SEED, 0, 0, 0},
     {"temperature", FIELD_TEMPERATURE, 0, 0, 2},
     {"enableHD", FIELD_SWITCH, offsetof(imagine_params_t, enable_hd), 0, 0},
-    {"stream", FIELD_SWITCH, offsetof(imagine_params_t, stream), 0, 0},
+    {"async", FIELD_SWITCH, offsetof(imagine_params_t, is_job), 0, 0},
+    {"response_format", FIELD_FORMAT, 0, 0, 0},
+    {"stream", FIELD_STREAM, 0, 0, 0},
     {"image", FIELD_IMAGE, 0, 0, 0},
     {"images", FIELD_IMAGE, 0, 0, 0},
     {"imageUrl", FIELD_IMAGE, 0, 0, 0},
@@ -257,6 +261,18 @@ static int read_field(imagine_request_t *request, size_t index, imi_slice_t valu
             return refuse_bounds(request, out_message, index);
         params->has_temperature = 1;
         return 0;
+    case FIELD_FORMAT:
+        if (imi_slice_equals(imi_json_plain_text(value), "url"))
+            params->response_format = IMAGINE_FORMAT_URL;
+        else if (imi_slice_equals(imi_json_plain_text(value), "b64_json"))
+            params->response_format = IMAGINE_FORMAT_DATA;
+        else
+            return refuse(request, out_message, name, "must be \"url\" or \"b64_json\"");
+        return 0;
+    case FIELD_STREAM:
+        return imi_json_bool(value, &is_true)
+                   ? 0
+                   : refuse(request, out_message, name, "must be true or false");
     case FIELD_SWITCH:
         if (!imi_json_bool(value, &is_true))
             return refuse(request, out_message, name, "must be true or false");

@@ -400,16 +400,19 @@ void imi_request_call_ended(imagine_request_t *request, imagine_call_t *call) {
     if (call->error == 0) {
         request->kept = call;
         if (!atomic_load(&request->has_ended)) {
-            request->result.url = call->result.url;
-            request->result.url_size = call->result.url_size;
-            request->result.text = call->result.text;
-            request->result.usage_json = call->result.usage_json;
-            request->result.width = call->result.width;
-            request->result.height = call->result.height;
+            request->result.url = call->result->url;
+            request->result.url_size = call->result->url_size;
+            request->result.text = call->result->text;
+            request->result.usage_json = call->result->usage_json;
+            request->result.urls = call->result->urls;
+            request->result.url_count = call->result->url_count;
+            request->result.revised_prompt = call->result->revised_prompt;
+            request->result.width = call->result->width;
+            request->result.height = call->result->height;
         }
         /* The request is the call's keeper now: the call's own reference would be a circle. */
         if (request->params.want_bytes != 0 && !atomic_load(&request->has_ended) &&
-            call->result.url != NULL && !imi_text_starts_with(call->result.url, "data:"))
+            call->result->url != NULL && !imi_text_starts_with(call->result->url, "data:"))
             imi_fetch_result(request);
         else
             imi_request_succeed(request);
@@ -553,7 +556,7 @@ static void finish(imagine_request_t *request) {
 
 /* What nobody waits for any more, but was paid for: it is kept as a task's outcome. */
 static void keep_outcome(imagine_request_t *request, bool has_succeeded, const char *outcome) {
-    if (request->task == NULL && has_succeeded)
+    if (request->task == NULL && has_succeeded && !request->is_giving_up)
         request->task = imi_task_new(request, "", 0);
     if (request->task != NULL)
         imi_task_ended(request->im, request->task, has_succeeded, outcome);
@@ -564,7 +567,7 @@ static void keep_outcome(imagine_request_t *request, bool has_succeeded, const c
 
 void imi_request_succeed(imagine_request_t *request) {
     if (atomic_load(&request->has_ended)) {
-        keep_outcome(request, true, request->kept != NULL ? request->kept->result.url : NULL);
+        keep_outcome(request, true, request->kept != NULL ? request->kept->result->url : NULL);
         return;
     }
     finish(request);
@@ -601,6 +604,28 @@ static bool stop_work(imagine_request_t *request, bool is_closing) {
     return true;
 }
 
+void imi_request_give_up(imagine_request_t *reader) {
+    imi_task_t *task = reader->task;
+    imagine_call_cb tell = reader->provider->code.cancel;
+    imi_token_t *token = NULL;
+    const char *upstream_id = imi_arena_strdup(&reader->arena, task->upstream_id);
+    if (tell != NULL && task->fingerprint != NULL)
+        token = imi_pool_hold(reader->provider->pool, task->fingerprint);
+    if (task->fingerprint != NULL && token == NULL)
+        tell = NULL;
+    imagine_request_retain(reader);
+    stop_work(reader, true);
+    imi_task_ended(reader->im, task, false, "canceled");
+    reader->task = NULL;
+    reader->is_giving_up = true;
+    if (tell == NULL || upstream_id == NULL || upstream_id[0] == '\0' ||
+        imi_call_start(reader, token, false, tell, upstream_id) != 0) {
+        if (atomic_load(&reader->is_over) && reader->call == NULL)
+            delist(reader);
+    }
+    imagine_request_release(reader);
+}
+
 void imi_request_abandon(imagine_request_t *request, int error, bool is_closing) {
     if (atomic_load(&request->has_ended)) {
         if (!is_closing && error == IMAGINE_ECANCELED)
@@ -629,6 +654,10 @@ void imi_request_abandon(imagine_request_t *request, int error, bool is_closing)
 
 /* `done` never runs inside the caller's own call, so the end is put off to the next turn. */
 void imi_request_cancel(imagine_request_t *request) {
+    if (request->is_delivering) { /* inside the provider's step, which has to return first */
+        request->has_left = true;
+        return;
+    }
     request->is_starting = true;
     imi_request_abandon(request, IMAGINE_ECANCELED, false);
     request->is_starting = false;

@@ -46,11 +46,15 @@ struct imagine_request {
     void (*release)(void *owner);
     void *owner;
     const char *task_id_asked;
+    bool cancels_task; /* and gives it up */
 
     uint64_t deadline_at_ms;
     imagine_timer_t *timer; /* the deadline; at the very end, the deferred end */
     imagine_timer_t *wait;  /* a pause between attempts */
     bool is_starting;       /* inside the call that accepts it: an end is put off */
+    bool is_delivering;     /* inside params.on_piece: so is leaving */
+    bool has_left;          /* … which the caller did */
+    bool is_paused;         /* by imagine_pause() */
     bool is_waiting_for_state;
     imi_list_t state_link;
 
@@ -63,6 +67,7 @@ struct imagine_request {
     imagine_call_t *call; /* the attempt under way */
     imagine_call_t *kept; /* the one that succeeded: the result lies in its memory */
     imi_task_t *task;     /* this request is the reader of a task */
+    bool is_giving_up;    /* it was: now it only tells the provider */
     uint32_t attempts;
 
     imi_exchange_t fetch; /* of a picture, or of the result */
@@ -88,6 +93,9 @@ void imi_request_cancel(imagine_request_t *request);
 /* Likewise for one that is a task's reader, after a restart. IMAGINE_ENOTOKEN, EPROVIDER …: not
  * possible with what is configured now; the task stays as it is. */
 int imi_request_resume(imagine_request_t *request, imi_task_t *task);
+
+/* The reader of a task that was given up: stops reading, and tells the provider. */
+void imi_request_give_up(imagine_request_t *reader);
 
 /* Reports of the call under way (call.c). */
 void imi_request_call_ended(imagine_request_t *request, imagine_call_t *call);

@@ -4,6 +4,7 @@
 
 #include "core/call.h"
 #include "core/request.h"
+#include "wire/dataurl.h"
 #include "wire/json.h"
 #include "wire/str.h"
 
@@ -46,6 +47,31 @@ const char *imagine_response_json(const imagine_http_response_t *response, const
 int imagine_response_number(const imagine_http_response_t *response, const char *path,
                             double *out) {
     return imi_json_number(value_at(response, path), out) ? 1 : 0;
+}
+
+size_t imagine_response_count(const imagine_http_response_t *response, const char *path) {
+    imi_json_cursor_t cursor;
+    imi_slice_t item;
+    size_t count = 0;
+    imi_slice_t value = value_at(response, path);
+    if (imi_json_type(value) != IMI_JSON_ARRAY)
+        return 0;
+    cursor = imi_json_walk(value);
+    while (imi_json_next_item(&cursor, &item))
+        count++;
+    return count;
+}
+
+const char *imagine_response_body_data_url(const imagine_http_response_t *response,
+                                           const char *mime) {
+    imagine_call_t *call = response->call;
+    imi_buf_t url;
+    char *text = NULL;
+    imi_buf_init(&url, &call->request->mem, 0);
+    if (imi_dataurl_encode(&url, mime, response->body, response->body_size) == 0)
+        text = imi_arena_strndup(&call->arena, url.data, url.size);
+    imi_buf_reset(&url);
+    return remember(call, text);
 }
 
 /* "data:<mime>;base64," is written over the JSON in front of the picture, and a NUL over the quote

@@ -14,6 +14,7 @@ typedef struct submission {
     const imagine_params_t *params; /* or: */
     const imagine_form_t *form;     /* or: */
     const char *task_id;
+    bool cancels_task;
     imagine_done_cb done;
     void *user;
     imagine_request_t **out;
@@ -30,6 +31,7 @@ static int read_form(imagine_request_t *request, const imagine_form_t *form,
         *out_message = "image holds too many pictures: 16 at most";
     if (err == 0)
         err = imi_params_read(request, json, out_message);
+    request->params.on_piece = form->on_piece;
     if (err == 0 && request->action == IMI_TASK_STATUS)
         request->task_id_asked = imi_json_text(&request->arena, imi_json_get(json, "taskId"), NULL);
     return err;
@@ -48,6 +50,7 @@ static int submit_step(void *user) {
             submission->err = IMAGINE_ENOMEM;
         return 1;
     }
+    request->cancels_task = submission->cancels_task;
     request->done = submission->done;
     request->user = submission->user;
     if (submission->params != NULL) {
@@ -119,28 +122,41 @@ int imagine_upscale(imagine_t *im, const imagine_params_t *params, imagine_done_
     return start(im, IMI_UPSCALE, params, done, user, out);
 }
 
-int imagine_task_status(imagine_t *im, const char *task_id, imagine_done_cb done, void *user,
-                        imagine_request_t **out) {
+static int ask_task(imagine_t *im, const char *task_id, bool cancels_task, imagine_done_cb done,
+                    void *user, imagine_request_t **out) {
     submission_t submission = {.im = im,
                                .action = IMI_TASK_STATUS,
                                .task_id = task_id,
+                               .cancels_task = cancels_task,
                                .done = done,
                                .user = user,
                                .out = out};
     return submit(&submission);
 }
 
+int imagine_task_status(imagine_t *im, const char *task_id, imagine_done_cb done, void *user,
+                        imagine_request_t **out) {
+    return ask_task(im, task_id, false, done, user, out);
+}
+
+int imagine_task_cancel(imagine_t *im, const char *task_id, imagine_done_cb done, void *user,
+                        imagine_request_t **out) {
+    return ask_task(im, task_id, true, done, user, out);
+}
+
 int imagine_submit_form(imagine_t *im, const imagine_form_t *form, imagine_done_cb done, void *user,
                         imagine_request_t **out) {
-    int action = form != NULL ? imi_action_from_name(form->action) : -1;
-    submission_t submission = {.im = im,
-                               .action = (imi_action_t)action,
-                               .form = form,
-                               .done = done,
-                               .user = user,
-                               .out = out};
-    if (action < 0 || form->size < sizeof(*form))
+    imagine_form_t whole = {.size = sizeof(whole)};
+    submission_t submission = {.im = im, .form = &whole, .done = done, .user = user, .out = out};
+    int action;
+    if (form == NULL || form->size < sizeof(size_t))
         return IMAGINE_EINVAL;
+    memcpy(&whole, form, form->size < sizeof(whole) ? form->size : sizeof(whole));
+    submission.cancels_task = whole.action != NULL && strcmp(whole.action, "task-cancel") == 0;
+    action = submission.cancels_task ? IMI_TASK_STATUS : imi_action_from_name(whole.action);
+    if (action < 0)
+        return IMAGINE_EINVAL;
+    submission.action = (imi_action_t)action;
     return submit(&submission);
 }
 

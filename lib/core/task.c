@@ -96,6 +96,7 @@ imi_task_t *imi_task_new(imagine_request_t *request, const char *upstream_id, ui
     if (call != NULL && call->token != NULL)
         task->fingerprint = imi_mem_strdup(mem, imi_token_fingerprint(call->token));
     task->predict_s = predict_s;
+    task->progress = -1;
     task->created_unix_ms = im->io->unix_ms(im->io->context);
     task->reader = request;
     if (task->id == NULL || task->provider == NULL || task->model == NULL ||
@@ -155,6 +156,8 @@ static void answer(imagine_request_t *request, const imi_task_t *task) {
     const char *outcome = task->outcome != NULL ? task->outcome : "";
     result->task_state = state_names[task->state];
     result->predict_s = task->predict_s;
+    result->progress = task->progress;
+    result->queue_position = task->queue_position;
     result->task_id = imi_arena_strdup(&request->arena, task->id);
     result->provider = imi_arena_strdup(&request->arena, task->provider);
     request->params.model = imi_arena_strdup(&request->arena, task->model);
@@ -165,6 +168,16 @@ static void answer(imagine_request_t *request, const imi_task_t *task) {
         result->message = imi_arena_strdup(&request->arena, outcome);
     }
     imi_request_succeed(request);
+}
+
+static void answer_or_cancel(imagine_request_t *request, imi_task_t *task) {
+    if (request->cancels_task && task->state == IMI_TASK_PROCESSING) {
+        if (task->reader != NULL)
+            imi_request_give_up(task->reader);
+        else
+            imi_task_ended(request->im, task, false, "canceled");
+    }
+    answer(request, task);
 }
 
 typedef struct question {
@@ -185,7 +198,7 @@ static void on_record(int status, const void *value, size_t value_size, void *us
     imagine_request_t *request = question->request;
     imagine_t *im = request->im;
     bool is_open = question->timer != NULL && !atomic_load(&request->has_ended);
-    const imi_task_t *task;
+    imi_task_t *task;
     if (question->timer != NULL)
         im->io->timer_cancel(im->io->context, question->timer);
     if (status == 0)
@@ -193,7 +206,7 @@ static void on_record(int status, const void *value, size_t value_size, void *us
     if (is_open) {
         task = imi_map_get(&im->tasks, question->id, strlen(question->id));
         if (task != NULL)
-            answer(request, task);
+            answer_or_cancel(request, task);
         else
             imi_request_fail(request, IMAGINE_ENOTFOUND, "Task not found");
     }
@@ -208,7 +221,7 @@ static bool is_id(const char *id) {
 
 void imi_task_answer(imagine_request_t *request, const char *id) {
     imagine_t *im = request->im;
-    const imi_task_t *task;
+    imi_task_t *task;
     question_t *question;
     char key[KEY_SIZE];
     forget_old(im);
@@ -218,7 +231,7 @@ void imi_task_answer(imagine_request_t *request, const char *id) {
     }
     task = imi_map_get(&im->tasks, id, strlen(id));
     if (task != NULL) {
-        answer(request, task);
+        answer_or_cancel(request, task);
         return;
     }
     question = is_id(id) && im->sync != NULL ? imi_mem_zalloc(&im->mem, sizeof(*question)) : NULL;
@@ -268,6 +281,7 @@ static imi_task_t *read_task(imagine_t *im, const char *id, imi_slice_t json) {
     task->fingerprint = read_text(im, &arena, json, "token");
     task->outcome = read_text(im, &arena, json, "outcome");
     task->predict_s = (uint32_t)read_number(json, "predict");
+    task->progress = -1;
     task->created_unix_ms = read_number(json, "created");
     task->ended_unix_ms = read_number(json, "ended");
     task->state = imi_slice_equals(state, "success")  ? IMI_TASK_SUCCESS

@@ -27,6 +27,8 @@ typedef struct imi_task {
     imi_task_state_t state;
     char *outcome; /* address, or reason of the failure */
     uint32_t predict_s;
+    double progress;         /* 0…1; negative: not known */
+    uint32_t queue_position; /* 0: not known, or not waiting */
     int64_t created_unix_ms;
     int64_t ended_unix_ms;
     imagine_request_t *reader; /* borrowed: the reader lets go when it ends */

@@ -1,0 +1,69 @@
+/* stream.c: a text on its way to its caller in pieces, and back-pressure the other way.
+ *
+ * The caller's function runs inside the provider's step, and may want to leave there: that is put
+ * off until it has returned (request->is_delivering), and then ends the call. */
+#include <string.h>
+
+#include "core/call.h"
+#include "core/client.h"
+#include "core/request.h"
+
+int32_t imagine_call_wants_pieces(const imagine_call_t *call) {
+    return call->request->params.on_piece != NULL ? 1 : 0;
+}
+
+static void deliver(imagine_call_t *call, const char *text, size_t size) {
+    imagine_request_t *request = call->request;
+    if (atomic_load(&request->has_ended)) /* the caller has left; what is paid for is read on */
+        return;
+    request->is_delivering = true;
+    request->params.on_piece(text, size, request->user);
+    request->is_delivering = false;
+    if (request->has_left)
+        imi_call_end(call, IMAGINE_ECANCELED, NULL);
+}
+
+void imagine_call_delta(imagine_call_t *call, const char *text, size_t text_size) {
+    if (call->has_ended || text == NULL || text_size == 0)
+        return;
+    call->is_committed = true;
+    call->has_streamed = true;
+    if (call->request->params.on_piece != NULL)
+        deliver(call, text, text_size);
+    else if (imi_buf_append(&call->streamed, text, text_size) != 0)
+        imi_call_end(call, IMAGINE_ENOMEM, NULL);
+}
+
+const char *imi_stream_finish(imagine_call_t *call, const char *text) {
+    if (call->request->params.on_piece == NULL)
+        return text != NULL ? text : call->streamed.data;
+    if (text != NULL && !call->has_streamed)
+        imagine_call_delta(call, text, strlen(text));
+    return NULL;
+}
+
+void imi_stream_paused(imagine_call_t *call) {
+    const imagine_io_t *io = call->im->io;
+    if (call->has_exchange && call->exchange.http != NULL && call->exchange.on_event != NULL)
+        io->http_pause(io->context, call->exchange.http, call->request->is_paused ? 1 : 0);
+}
+
+typedef struct pause_step {
+    imagine_request_t *request;
+    bool is_paused;
+} pause_step_t;
+
+static int pause_request(void *user) {
+    const pause_step_t *step = user;
+    imagine_request_t *request = step->request;
+    request->is_paused = step->is_paused;
+    if (request->call != NULL)
+        imi_stream_paused(request->call);
+    return 1;
+}
+
+void imagine_pause(imagine_request_t *request, int32_t is_paused) {
+    pause_step_t step = {request, is_paused != 0};
+    if (request != NULL && !atomic_load_explicit(&request->has_ended, memory_order_acquire))
+        imi_run(request->im, pause_request, &step);
+}
