@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/classify.h"
+#include "core/delivery.h"
 #include "core/fetch.h"
 #include "core/log.h"
 #include "core/params.h"
@@ -411,11 +412,7 @@ void imi_request_call_ended(imagine_request_t *request, imagine_call_t *call) {
             request->result.height = call->result->height;
         }
         /* The request is the call's keeper now: the call's own reference would be a circle. */
-        if (request->params.want_bytes != 0 && !atomic_load(&request->has_ended) &&
-            call->result->url != NULL && !imi_text_starts_with(call->result->url, "data:"))
-            imi_fetch_result(request);
-        else
-            imi_request_succeed(request);
+        imi_delivery_start(request);
         imagine_request_release(request);
         return;
     }
@@ -486,7 +483,8 @@ static void fill_result(imagine_request_t *request) {
     result->guidance = params->guidance;
     result->has_seed = 1;
     result->seed = params->seed;
-    if (request->model != NULL && result->url != NULL)
+    if (request->model != NULL && result->url != NULL &&
+        imi_text_starts_with(result->url, "data:")) /* hosting may have made an address of it */
         result->type = request->model->response_type;
 }
 
@@ -522,7 +520,7 @@ static void call_back(imagine_request_t *request) {
     if (request->done != NULL)
         request->done(request->result.status, &request->result, request->user);
     atomic_store_explicit(&request->is_over, true, memory_order_release);
-    if (request->call == NULL)
+    if (request->call == NULL && request->delivery == NULL)
         delist(request);
     else if (arm_deadline(request, IMI_TASK_TIME_MAX_MS) != 0) /* a task, or paid for: goes on */
         imi_log(im, IMAGINE_LOG_WARN, "task.without_deadline request=%" PRIu32, request->number);
@@ -592,6 +590,11 @@ static bool stop_work(imagine_request_t *request, bool is_closing) {
         imi_exchange_reset(&request->fetch);
         request->is_fetching = false;
     }
+    if (request->delivery != NULL) {
+        if (!is_closing)
+            return false;
+        imi_delivery_stop(request);
+    }
     if (request->call == NULL)
         return true;
     if (!is_closing && imi_call_has_reached(request->call))
@@ -644,6 +647,11 @@ void imi_request_abandon(imagine_request_t *request, int error, bool is_closing)
         } else {
             keep_outcome(request, false, "the provider did not finish within two hours");
         }
+        return;
+    }
+    if (error == IMAGINE_ETIMEDOUT && request->delivery != NULL) { /* as far as it has come */
+        imi_delivery_stop(request);
+        imi_request_succeed(request);
         return;
     }
     stop_work(request, is_closing);

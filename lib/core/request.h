@@ -72,6 +72,7 @@ struct imagine_request {
 
     imi_exchange_t fetch; /* of a picture, or of the result */
     bool is_fetching;
+    struct imi_delivery *delivery; /* the result is on its way to the caller: delivery.h */
 
     imagine_result_t result;
     imi_buf_t json;
