@@ -52,14 +52,15 @@ typedef struct imagine_gateway_answer {
                                         request's body is not wanted */
     const imagine_header_t *headers; /* all but Content-Length, Date and Connection */
     size_t header_count;
-    int64_t content_length; /* bytes that on_body brings (for HEAD: would bring) */
+    int64_t content_length; /* bytes that on_body brings (for HEAD: would bring); -1: not known yet,
+                               a stream */
 } imagine_gateway_answer_t;
 
 /**
  * Receives the answer: on_head, on_body any number of times, on_end; exactly once, unless the
  * exchange is aborted. These may run inside imagine_gateway_begin, _body and _finish (an early
  * refusal), or later, and may abort or release the exchange themselves. What they receive lives
- * until imagine_gateway_release().
+ * until imagine_gateway_release(), but for the pieces of a stream, which die when on_body returns.
  */
 typedef struct imagine_gateway_responder {
     size_t size;
@@ -83,6 +84,9 @@ IMAGINE_API void imagine_gateway_body(imagine_exchange_t *exchange, const void *
                                       size_t data_size);
 /** The body is whole (also when there was none): now the request is carried out. */
 IMAGINE_API void imagine_gateway_finish(imagine_exchange_t *exchange);
+/** The host cannot send as fast as a stream's pieces come: fewer of them, down to none, until it
+ * goes on (is_paused 0). Only streams listen. */
+IMAGINE_API void imagine_gateway_pause(imagine_exchange_t *exchange, int32_t is_paused);
 /** The other end has gone: nothing is answered any more. Work that no provider has begun is
  * canceled. Then release it. Harmless after the answer. */
 IMAGINE_API void imagine_gateway_abort(imagine_exchange_t *exchange);

@@ -10,14 +10,27 @@
 #include "wire/json.h"
 
 #define PIECES_MAX 8 /* of a result's JSON: more than the library makes */
+#define TYPE_EVENTS "text/event-stream"
 
 static void on_body_unused(void *owner);
+static void on_piece(const char *text, size_t text_size, void *user);
 static void on_done(int status, const imagine_result_t *result, void *user);
 
 static const imi_refusal_t no_task_id = {400, IMAGINE_EINVAL, "taskId is required",
                                          "the query lacks a taskId"};
 static const imi_refusal_t broken_task_id = {400, IMAGINE_EINVAL, "Invalid parameters",
                                              "taskId holds a broken percent-escape"};
+
+/* A body that says yes or no wins over the Accept header. */
+static bool wants_stream(const imagine_exchange_t *exchange, const imagine_form_t *form) {
+    imi_slice_t json = {form->json, form->json_size};
+    bool is_wanted = exchange->wants_events;
+    if (strcmp(exchange->route->action, "text") != 0)
+        return false;
+    if (imi_json_bool(imi_json_get(json, "stream"), &is_wanted))
+        return is_wanted;
+    return exchange->wants_events;
+}
 
 void imi_action_carry_out(imagine_exchange_t *exchange) {
     imi_gateway_body_t *body = exchange->body;
@@ -31,6 +44,8 @@ void imi_action_carry_out(imagine_exchange_t *exchange) {
         imi_answer_refuse(exchange, refusal);
         return;
     }
+    if (wants_stream(exchange, &form))
+        form.on_piece = on_piece;
     exchange->body = NULL; /* the library's from here on */
     exchange->is_pending = true;
     err = imagine_submit_form(exchange->gateway->im, &form, on_done, exchange, &exchange->request);
@@ -118,13 +133,69 @@ static void answer_success(imagine_exchange_t *exchange, const imagine_result_t 
         imi_answer_send(exchange, result->http_status, IMI_TYPE_JSON, pieces, count);
 }
 
+/* ---- a stream: http-api.md, "Streaming text to our callers" -------------------------------------
+ */
+
+static void send_event(imagine_exchange_t *exchange) {
+    imi_buf_append(&exchange->text, "\n\n", 2);
+    if (exchange->text.error == 0)
+        imi_answer_piece(exchange, exchange->text.data, exchange->text.size);
+    else /* a piece that is lost makes the text another one: better no end than a wrong one */
+        imagine_cancel(exchange->request);
+    imi_buf_clear(&exchange->text);
+}
+
+static void on_piece(const char *text, size_t text_size, void *user) {
+    imagine_exchange_t *exchange = user;
+    imi_json_writer_t writer;
+    if (exchange->is_aborted || exchange->is_released)
+        return;
+    imi_answer_begin_stream(exchange, TYPE_EVENTS);
+    imi_buf_append(&exchange->text, "data: ", 6);
+    imi_json_begin(&writer, &exchange->text);
+    imi_json_open_object(&writer, NULL);
+    imi_json_open_array(&writer, "choices");
+    imi_json_open_object(&writer, NULL);
+    imi_json_open_object(&writer, "delta");
+    imi_json_put_slice(&writer, "content", (imi_slice_t){text, text_size});
+    imi_json_close_object(&writer);
+    imi_json_close_object(&writer);
+    imi_json_close_array(&writer);
+    imi_json_close_object(&writer);
+    send_event(exchange);
+}
+
+static void end_stream(imagine_exchange_t *exchange, const imagine_result_t *result) {
+    imi_json_writer_t writer;
+    imi_answer_begin_stream(exchange, TYPE_EVENTS);
+    imi_buf_append(&exchange->text, "data: ", 6);
+    if (result->status == 0) {
+        imi_buf_append(&exchange->text, "[DONE]", 6);
+    } else {
+        imi_json_begin(&writer, &exchange->text);
+        imi_json_open_object(&writer, NULL);
+        imi_json_open_object(&writer, "error");
+        imi_json_put_text(&writer, "message", result->message);
+        imi_json_put_text(&writer, "code", imagine_err_name(result->status));
+        imi_json_put_text(&writer, "requestId", exchange->id);
+        imi_json_close_object(&writer);
+        imi_json_close_object(&writer);
+    }
+    send_event(exchange);
+    imi_answer_end_stream(exchange);
+}
+
 static void on_done(int status, const imagine_result_t *result, void *user) {
     imagine_exchange_t *exchange = user;
+    bool is_stream = exchange->is_streaming ||
+                     (status == 0 && result->text == NULL && strcmp(result->action, "text") == 0);
     exchange->is_pending = false;
     if (exchange->is_released)
         imi_gateway_exchange_free(exchange);
     else if (exchange->is_aborted)
         return;
+    else if (is_stream)
+        end_stream(exchange, result);
     else if (status == 0)
         answer_success(exchange, result);
     else if (status == IMAGINE_ENOTFOUND && exchange->route->action == NULL)

@@ -56,12 +56,9 @@ static void deliver(imagine_exchange_t *exchange, const imagine_slice_t *pieces,
         imi_gateway_exchange_free(exchange);
 }
 
-void imi_answer_send(imagine_exchange_t *exchange, int32_t status, const char *content_type,
-                     const imagine_slice_t *pieces, size_t piece_count) {
+static void begin(imagine_exchange_t *exchange, int32_t status, const char *content_type) {
     imagine_gateway_t *gateway = exchange->gateway;
     imagine_gateway_answer_t *answer = &exchange->answer;
-    if (exchange->is_answered || exchange->is_aborted)
-        return;
     exchange->is_answered = true;
     exchange->duration_ms = gateway->io->now_ms(gateway->io->context) - exchange->began_at_ms;
     imi_exchange_stop_waiting(exchange);
@@ -71,10 +68,44 @@ void imi_answer_send(imagine_exchange_t *exchange, int32_t status, const char *c
     answer->status = status;
     answer->wants_close = must_close(exchange) ? 1 : 0;
     answer->headers = exchange->headers;
-    answer->content_length = 0;
+}
+
+void imi_answer_send(imagine_exchange_t *exchange, int32_t status, const char *content_type,
+                     const imagine_slice_t *pieces, size_t piece_count) {
+    if (exchange->is_answered || exchange->is_aborted)
+        return;
+    begin(exchange, status, content_type);
+    exchange->answer.content_length = 0;
     for (size_t i = 0; i < piece_count; i++)
-        answer->content_length += (int64_t)pieces[i].size;
+        exchange->answer.content_length += (int64_t)pieces[i].size;
     deliver(exchange, pieces, piece_count);
+}
+
+/* ---- streams -----------------------------------------------------------------------------------
+ */
+
+/* The library owes a callback all the while (is_pending), so that an exchange that the host
+ * releases inside its functions is still there behind them. */
+void imi_answer_begin_stream(imagine_exchange_t *exchange, const char *content_type) {
+    if (exchange->is_answered || exchange->is_aborted)
+        return;
+    imi_answer_header(exchange, "X-Accel-Buffering", "no"); /* nginx's: pass pieces on at once */
+    begin(exchange, 200, content_type);
+    exchange->answer.content_length = -1;
+    exchange->is_streaming = true;
+    exchange->responder->on_head(&exchange->answer, exchange->user);
+}
+
+void imi_answer_piece(imagine_exchange_t *exchange, const void *data, size_t size) {
+    if (exchange->is_streaming && !exchange->is_aborted && !exchange->is_released && size > 0)
+        exchange->responder->on_body(data, size, exchange->user);
+}
+
+void imi_answer_end_stream(imagine_exchange_t *exchange) {
+    if (!exchange->is_streaming || exchange->is_aborted || exchange->is_released)
+        return;
+    exchange->is_streaming = false;
+    exchange->responder->on_end(exchange->user);
 }
 
 void imi_answer_send_text(imagine_exchange_t *exchange, int32_t status, const char *content_type) {

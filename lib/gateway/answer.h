@@ -27,6 +27,10 @@ void imi_answer_send_text(imagine_exchange_t *exchange, int32_t status, const ch
 /* {"error", "message", "code", "requestId"} */
 void imi_answer_error(imagine_exchange_t *exchange, int32_t status, int32_t code, const char *error,
                       const char *message);
+/* An answer in pieces, as they come: begin, any number of pieces (not kept), end. */
+void imi_answer_begin_stream(imagine_exchange_t *exchange, const char *content_type);
+void imi_answer_piece(imagine_exchange_t *exchange, const void *data, size_t size);
+void imi_answer_end_stream(imagine_exchange_t *exchange);
 void imi_answer_refuse(imagine_exchange_t *exchange, const imi_refusal_t *refusal);
 /* What the library's error number says, for calls that failed at once. */
 void imi_answer_failed_call(imagine_exchange_t *exchange, int err);

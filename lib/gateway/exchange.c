@@ -197,6 +197,7 @@ static void judge_head(imagine_exchange_t *exchange, const imagine_gateway_reque
     imi_gateway_head_t head;
     imi_caller_t caller;
     refusal = imi_gateway_head_read(&head, request->headers, request->header_count);
+    exchange->wants_events = imi_text_has_nocase(head.accept, "text/event-stream");
     exchange->has_body = head.is_chunked || head.content_length > 0;
     exchange->body_left = head.is_chunked ? -1 : head.content_length > 0 ? head.content_length : 0;
     imi_answer_header(exchange, "Cache-Control",
@@ -387,14 +388,20 @@ void imi_exchange_serve_file(imagine_exchange_t *exchange) {
  */
 
 void imagine_gateway_abort(imagine_exchange_t *exchange) {
-    bool is_over = exchange->is_aborted || exchange->is_answered;
+    bool is_over = exchange->is_aborted || (exchange->is_answered && !exchange->is_streaming);
     exchange->is_aborted = true; /* also while the answer is delivered: it stops there */
     if (is_over)
         return;
-    exchange->duration_ms =
-        exchange->gateway->io->now_ms(exchange->gateway->io->context) - exchange->began_at_ms;
+    if (!exchange->is_answered)
+        exchange->duration_ms =
+            exchange->gateway->io->now_ms(exchange->gateway->io->context) - exchange->began_at_ms;
     imi_exchange_stop_waiting(exchange);
     imagine_cancel(exchange->request);
+}
+
+void imagine_gateway_pause(imagine_exchange_t *exchange, int32_t is_paused) {
+    if (exchange->is_streaming)
+        imagine_pause(exchange->request, is_paused);
 }
 
 void imagine_gateway_release(imagine_exchange_t *exchange) {

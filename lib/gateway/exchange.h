@@ -43,6 +43,8 @@ struct imagine_exchange {
     bool is_counted; /* in gateway->work_count */
     bool is_pending; /* the library owes a callback */
     bool is_answered;
+    bool wants_events; /* Accept: text/event-stream */
+    bool is_streaming; /* the answer has begun, and pieces of it follow */
     bool is_aborted;
     bool is_released;
     bool is_delivering; /* the host's functions are running */

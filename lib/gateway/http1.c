@@ -3,7 +3,9 @@
  * What comes in and what goes out are two state machines, for an answer may begin before the
  * request's body is whole:
  *   input   HEAD -> (FIXED | CHUNKED) -> WHOLE
- *   output  NONE -> SENDING -> SENT
+ *   output  NONE -> (SENDING | STREAMING) -> SENT
+ * STREAMING: the pieces of an answer whose length is not known go out as chunks as they come; what
+ * comes while others are leaving waits, and when too much of it does, the gateway is told to pause.
  * WHOLE and SENT together end a request, and the next head may begin. DROPPING: the connection ends
  * behind this answer, and what still comes is read for a while, since closing with unread bytes
  * would make the other end's system throw the answer away.
@@ -30,15 +32,16 @@ enum {
     PLAIN_SIZE = 16 * 1024,      /* a record of TLS */
     PIECES_MAX = IMAGINE_HTTP1_PIECES_MAX - 1, /* of an answer's body */
     ANSWER_HEAD_SIZE = 768,                    /* as a rule; it may be more */
-    HEAD_TIME_MS = 30000, /* for a head, from its first byte (or the connection) on */
-    IDLE_TIME_MS = 75000, /* between two requests */
-    DROP_TIME_MS = 5000,  /* of DROPPING */
-    SEND_RATE_MIN = 16,   /* bytes a millisecond, else the answer is given up */
+    HEAD_TIME_MS = 30000,           /* for a head, from its first byte (or the connection) on */
+    IDLE_TIME_MS = 75000,           /* between two requests */
+    DROP_TIME_MS = 5000,            /* of DROPPING */
+    SEND_RATE_MIN = 16,             /* bytes a millisecond, else the answer is given up */
+    STREAM_WAITING_MAX = 64 * 1024, /* of a stream, behind what is leaving */
     PEER_SIZE = 64,
 };
 
 enum input { HEAD, FIXED, CHUNKED, WHOLE, DROPPING };
-enum output { NONE, SENDING, SENT };
+enum output { NONE, SENDING, STREAMING, SENT };
 
 /* Bytes of TLS that have not left yet. */
 typedef struct sealed {
@@ -71,6 +74,8 @@ struct imagine_http1 {
     const imagine_gateway_answer_t *answer;
     imagine_slice_t pieces[PIECES_MAX + 1]; /* the answer: its head, its body */
     size_t piece_count;                     /* of its body */
+    imi_buf_t leaving, waiting;             /* of a stream */
+    bool has_paused;                        /* the gateway, since too much waits */
     imagine_timer_t *timer;
     uint64_t timer_at_ms;    /* may be earlier than the deadline */
     uint64_t deadline_at_ms; /* UINT64_MAX: none */
@@ -83,6 +88,7 @@ static void read_fixed(imagine_http1_t *http1);
 static void read_chunked(imagine_http1_t *http1);
 static void refuse(imagine_http1_t *http1, const imi_refusal_t *refusal);
 static void send_answer(imagine_http1_t *http1);
+static void go_on_streaming(imagine_http1_t *http1);
 static void finish_answer(imagine_http1_t *http1);
 
 static const imi_refusal_t broken_chunk = {400, IMAGINE_EINVAL, "Bad Request",
@@ -202,6 +208,8 @@ int imagine_http1_open(imagine_http1_t **out, imagine_gateway_t *gateway, const 
     memcpy(http1->peer, peer, strlen(peer) + 1);
     imi_buf_init(&http1->head, gateway->mem, 0);
     imi_buf_init(&http1->ahead, gateway->mem, AHEAD_SIZE_MAX);
+    imi_buf_init(&http1->leaving, gateway->mem, 0);
+    imi_buf_init(&http1->waiting, gateway->mem, 0);
     if (gateway->tls != NULL && (http1->tls = imi_tls_new(gateway->tls)) == NULL) {
         imi_mem_free(gateway->mem, http1);
         return IMAGINE_ENOMEM;
@@ -233,6 +241,8 @@ void imagine_http1_close(imagine_http1_t *http1) {
     imi_tls_free(http1->tls);
     imi_buf_reset(&http1->head);
     imi_buf_reset(&http1->ahead);
+    imi_buf_reset(&http1->leaving);
+    imi_buf_reset(&http1->waiting);
     imi_mem_free(http1->gateway->mem, http1);
 }
 
@@ -282,6 +292,8 @@ void imagine_http1_receive(imagine_http1_t *http1, const void *data, size_t data
 void imagine_http1_sent(imagine_http1_t *http1) {
     http1->sends_open--;
     drop_sealed(http1);
+    if (http1->output == STREAMING && http1->sends_open == 0)
+        go_on_streaming(http1);
     advance(http1);
 }
 
@@ -319,6 +331,9 @@ static bool step(imagine_http1_t *http1) {
     if (http1->is_answered && http1->output == NONE)
         send_answer(http1);
     else if (http1->output == SENDING && http1->sends_open == 0)
+        finish_answer(http1);
+    else if (http1->output == STREAMING && http1->is_answered && http1->sends_open == 0 &&
+             http1->waiting.size == 0)
         finish_answer(http1);
     else if (http1->output == SENT && !http1->keeps_alive)
         end_connection(http1);
@@ -378,20 +393,30 @@ static void on_timer(void *user) {
 /* ---- the gateway's side ------------------------------------------------------------------------
  */
 
+static void begin_stream(imagine_http1_t *http1);
+static void put_chunk(imagine_http1_t *http1, const void *data, size_t size);
+static void end_chunks(imagine_http1_t *http1);
+
 static void on_head(const imagine_gateway_answer_t *answer, void *user) {
     imagine_http1_t *http1 = user;
     http1->answer = answer;
+    if (answer->content_length < 0)
+        begin_stream(http1);
 }
 
 static void on_body(const void *data, size_t data_size, void *user) {
     imagine_http1_t *http1 = user;
-    if (++http1->piece_count <= PIECES_MAX)
+    if (http1->output == STREAMING)
+        put_chunk(http1, data, data_size);
+    else if (++http1->piece_count <= PIECES_MAX)
         http1->pieces[http1->piece_count] = (imagine_slice_t){data, data_size};
 }
 
 static void on_end(void *user) {
     imagine_http1_t *http1 = user;
     http1->is_answered = true;
+    if (http1->output == STREAMING)
+        end_chunks(http1);
     advance(http1);
 }
 
@@ -580,7 +605,10 @@ static void write_head(imagine_http1_t *http1) {
         put_header(out, answer->headers[i].name, answer->headers[i].value);
     imi_time_format_http(text, io->unix_ms(io->context));
     put_header(out, "Date", text);
-    if (answer->status != 204 && answer->status != 304) /* RFC 9110, section 8.6 */
+    if (answer->content_length < 0 && !http1->is_http10)
+        put_header(out, "Transfer-Encoding", "chunked");
+    else if (answer->content_length >= 0 && answer->status != 204 &&
+             answer->status != 304) /* RFC 9110, section 8.6 */
         put_header(out, "Content-Length", imi_decimal(text, (uint64_t)answer->content_length));
     if (!http1->keeps_alive)
         put_header(out, "Connection", "close");
@@ -603,8 +631,87 @@ static void send_answer(imagine_http1_t *http1) {
     send_pieces(http1, http1->pieces, http1->piece_count + 1);
 }
 
+/* ---- a stream ----------------------------------------------------------------------------------
+ */
+
+/* What waits leaves together; one send at a time, since its bytes have to stay where they are. */
+static void go_on_streaming(imagine_http1_t *http1) {
+    while (http1->sends_open == 0 && http1->waiting.size > 0 && !http1->is_closed) {
+        imi_buf_t empty = http1->leaving;
+        imagine_slice_t piece = {http1->waiting.data, http1->waiting.size};
+        http1->leaving = http1->waiting;
+        http1->waiting = empty;
+        imi_buf_clear(&http1->waiting);
+        set_deadline(http1, IDLE_TIME_MS);
+        send_pieces(http1, &piece, 1);
+    }
+    if (http1->sends_open == 0)
+        clear_deadline(http1); /* for what comes now the library has a time limit */
+    if (http1->has_paused && http1->waiting.size == 0 && http1->exchange != NULL) {
+        http1->has_paused = false;
+        imagine_gateway_pause(http1->exchange, 0);
+    }
+}
+
+static void stream_bytes(imagine_http1_t *http1) {
+    if (http1->waiting.error != 0) {
+        close_stream(http1);
+        return;
+    }
+    go_on_streaming(http1);
+    if (http1->waiting.size > STREAM_WAITING_MAX && !http1->has_paused) {
+        http1->has_paused = true;
+        imagine_gateway_pause(http1->exchange, 1);
+    }
+}
+
+static void begin_stream(imagine_http1_t *http1) {
+    if (http1->answer->wants_close || http1->is_http10)
+        http1->keeps_alive = false;
+    http1->output = STREAMING;
+    write_head(http1);
+    if (http1->head.error != 0) {
+        close_stream(http1);
+        return;
+    }
+    imi_buf_append(&http1->waiting, http1->head.data, http1->head.size); /* with the first piece */
+    imi_buf_reset(&http1->head);
+}
+
+static void put_chunk(imagine_http1_t *http1, const void *data, size_t size) {
+    static const char digits[] = "0123456789abcdef";
+    char length[2 * sizeof(size) + 2], *at = length + sizeof(length);
+    imi_buf_t *out = &http1->waiting;
+    size_t left = size;
+    if (http1->is_http10) {
+        imi_buf_append(out, data, size);
+        stream_bytes(http1);
+        return;
+    }
+    *--at = '\n';
+    *--at = '\r';
+    for (; left > 0; left >>= 4)
+        *--at = digits[left & 15];
+    imi_buf_append(out, at, (size_t)(length + sizeof(length) - at));
+    imi_buf_append(out, data, size);
+    imi_buf_append(out, "\r\n", 2);
+    stream_bytes(http1);
+}
+
+static void end_chunks(imagine_http1_t *http1) {
+    if (!http1->is_http10)
+        imi_buf_append(&http1->waiting, "0\r\n\r\n", 5);
+    stream_bytes(http1);
+}
+
+/* ---- its end -----------------------------------------------------------------------------------
+ */
+
 static void finish_answer(imagine_http1_t *http1) {
     end_exchange(http1);
+    imi_buf_reset(&http1->leaving);
+    imi_buf_reset(&http1->waiting);
+    http1->has_paused = false;
     imi_buf_reset(&http1->head);
     http1->output = SENT;
     set_deadline(http1, IDLE_TIME_MS); /* for what is left of the request */

@@ -75,8 +75,30 @@ static void edit(imagine_call_t *call) {
     imagine_call_succeed(call, &result);
 }
 
+/* "pieces N": so many, one each 10 ms, "0 ", "1 " …; "broken N": then it fails. */
+static void next_piece(imagine_call_t *call) {
+    imagine_result_t result = {.size = sizeof(result)};
+    int *done = imagine_call_state(call);
+    int wanted = (int)strtol(prompt_of(call) + 7, NULL, 10);
+    if (*done == wanted && prompt_of(call)[0] == 'b') {
+        imagine_call_fail(call, IMAGINE_EUPSTREAM, "the provider's reason");
+    } else if (*done == wanted) {
+        imagine_call_succeed(call, &result);
+    } else {
+        const char *piece = imagine_call_printf(call, "%d ", (*done)++);
+        imagine_call_delta(call, piece, strlen(piece));
+        imagine_call_sleep(call, 10, next_piece);
+    }
+}
+
 static void text(imagine_call_t *call) {
     imagine_result_t result = {.size = sizeof(result), .usage_json = "{\"total_tokens\":3}"};
+    if (strncmp(prompt_of(call), "pieces ", 7) == 0 ||
+        strncmp(prompt_of(call), "broken ", 7) == 0) {
+        imagine_call_set_state(call, imagine_call_alloc(call, sizeof(int)));
+        next_piece(call);
+        return;
+    }
     result.text = imagine_call_concat(call, "better: ", prompt_of(call));
     imagine_call_succeed(call, &result);
 }
@@ -193,7 +215,8 @@ static void on_end(void *user) {
     visit_t *visit = user;
     require(visit->head_count == 1 && visit->end_count++ == 0, "an end at the wrong time");
     require(visit->exchange != NULL && !visit->aborts_in_head, "an end for nobody");
-    require(visit->body_size == 0 || visit->content_length == (int64_t)visit->body_size,
+    require(visit->body_size == 0 || visit->content_length < 0 ||
+                visit->content_length == (int64_t)visit->body_size,
             "another length than told");
     if (visit->releases_in_end)
         visit_release(visit);

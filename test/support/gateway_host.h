@@ -2,7 +2,8 @@
  *
  * Provider "test" needs no token; "needy" has the same code and needs one. The prompt says what
  * happens: "wait" answers after a second, "long" with a data: address of 8000 bytes, "fail
- * ECONTENT" fails with that error, anything else succeeds at once. */
+ * ECONTENT" fails with that error, anything else succeeds at once. A text of "pieces 3" comes in
+ * three pieces, one of "broken 3" fails after them. */
 #ifndef IMI_TEST_GATEWAY_HOST_H
 #define IMI_TEST_GATEWAY_HOST_H
 

@@ -282,10 +282,10 @@ static const exchange_case_t action_cases[] = {
      "cat\",\"colour\":[{}],\"webhookUrl\":\"https://a.test\","
      "\"async\":true}",
      200, "https://cdn.test/1.png", NULL},
-    {"streaming is for later", NULL, "POST", "/api/v1/text", JSON "\nAccept: text/event-stream",
+    {"a text in pieces", NULL, "POST", "/api/v1/text", JSON "\nAccept: text/event-stream",
      "{\"model\":\"test/one\",\"prompt\":\"a cat\",\"stream\":true}", 200,
-     "={\"text\":\"better: a cat\",\"usage\":{\"total_tokens\":3}}",
-     "Content-Type: application/json\n"},
+     "=data: {\"choices\":[{\"delta\":{\"content\":\"better: a cat\"}}]}\n\ndata: [DONE]\n\n",
+     "Content-Type: text/event-stream\n"},
     {"by a form", NULL, "POST", "/api/v1/generate", FORM,
      PART("model", "test/one") PART("prompt", "a cat") PART("seed", "7") PART("steps", "")
          PART("enableHD", "false") PARTS_END,
