@@ -224,6 +224,7 @@ IMAGINE_API const char *imagine_call_fill(imagine_call_t *call, const char *temp
 
 #define IMAGINE_AUTH_BEARER 0 /* "Authorization: Bearer TOKEN" when the call has a token */
 #define IMAGINE_AUTH_NONE 1   /* the provider does it itself, or the host must not see it */
+#define IMAGINE_AUTH_BASIC 2  /* Basic for a token that is "user:password", else Bearer */
 
 #define IMAGINE_LIMIT_AUTO 0     /* GET: status; else text and video: text; else image */
 #define IMAGINE_LIMIT_TEXT 1     /* TIMEOUT_TEXT_MS: text, and creating a task */
@@ -315,10 +316,16 @@ IMAGINE_API int imagine_response_number(const imagine_http_response_t *response,
 /** How many elements the array at a path has; 0: none, or no array. */
 IMAGINE_API size_t imagine_response_count(const imagine_http_response_t *response,
                                           const char *path);
-/** The whole body, bytes of whatever kind, as "data:<mime>;base64,…". NULL: no memory. */
+/** The name of member `index` of the object at a path; NULL: none, or no object. */
+IMAGINE_API const char *imagine_response_name(const imagine_http_response_t *response,
+                                              const char *path, size_t index);
+/** The whole body, bytes of whatever kind, as "data:<mime>;base64,…". `mime` NULL: as the first
+ * bytes tell, "image/png" if they tell nothing. NULL: no memory. */
 IMAGINE_API const char *imagine_response_body_data_url(const imagine_http_response_t *response,
                                                        const char *mime);
-/** "data:<mime>;base64,…" from base64 text at a path, without copying it; NULL: none. */
+/** "data:<mime>;base64,…" from base64 text at a path, `mime` as above. One that is the only item of
+ * its array is not copied: what lies around it in the answer is overwritten, so read that before.
+ * NULL: none. */
 IMAGINE_API const char *imagine_response_data_url(const imagine_http_response_t *response,
                                                   const char *path, const char *mime);
 

@@ -18,6 +18,7 @@
 #include "core/client.h"
 #include "core/log.h"
 #include "core/request.h"
+#include "wire/base64.h"
 #include "wire/time.h"
 #include "wire/url.h"
 
@@ -235,6 +236,20 @@ static uint32_t limit_ms(const imagine_call_t *call, int32_t limit, const char *
     }
 }
 
+/* "Bearer TOKEN", or "Basic …" where it is asked for and the token is a name and a password. NULL:
+ * no memory. */
+static const char *authorization(imagine_call_t *call, int32_t auth) {
+    const char *token = imi_token_text(call->token), *value = NULL;
+    imi_buf_t buf;
+    if (auth != IMAGINE_AUTH_BASIC || strchr(token, ':') == NULL)
+        return imi_arena_printf(&call->arena, "Bearer %s", token);
+    imi_buf_init(&buf, &call->request->mem, 0);
+    if (imi_base64_encode(&buf, token, strlen(token)) == 0)
+        value = imi_arena_printf(&call->arena, "Basic %.*s", (int)buf.size, buf.data);
+    imi_buf_reset(&buf);
+    return value;
+}
+
 /* The caller's headers, Content-Type and Authorization: all of them stay with the first host. */
 static int build_headers(imagine_call_t *call, const imagine_call_request_t *request,
                          const char *content_type) {
@@ -252,9 +267,8 @@ static int build_headers(imagine_call_t *call, const imagine_call_request_t *req
     }
     if (content_type != NULL)
         headers[count++] = (imagine_header_t){"Content-Type", content_type};
-    if (request->auth == IMAGINE_AUTH_BEARER && call->token != NULL) {
-        const char *value =
-            imi_arena_printf(&call->arena, "Bearer %s", imi_token_text(call->token));
+    if (request->auth != IMAGINE_AUTH_NONE && call->token != NULL) {
+        const char *value = authorization(call, request->auth);
         if (value == NULL)
             return IMAGINE_ENOMEM;
         headers[count++] = (imagine_header_t){"Authorization", value};

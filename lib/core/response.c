@@ -4,11 +4,15 @@
 
 #include "core/call.h"
 #include "core/request.h"
+#include "wire/base64.h"
 #include "wire/dataurl.h"
 #include "wire/json.h"
 #include "wire/str.h"
 
 #define MIME_SIZE_MAX 64
+#define PATH_SIZE_MAX 200
+#define SNIFFED_SIZE 64 /* of base64: enough for every picture's first bytes */
+#define USUAL_MIME "image/png"
 
 const char *imagine_response_header(const imagine_http_response_t *response, const char *name) {
     for (size_t i = 0; i < response->header_count; i++)
@@ -62,16 +66,62 @@ size_t imagine_response_count(const imagine_http_response_t *response, const cha
     return count;
 }
 
+const char *imagine_response_name(const imagine_http_response_t *response, const char *path,
+                                  size_t index) {
+    imi_slice_t value = value_at(response, path), name, item;
+    imi_json_cursor_t cursor;
+    if (imi_json_type(value) != IMI_JSON_OBJECT)
+        return NULL;
+    cursor = imi_json_walk(value);
+    while (imi_json_next_member(&cursor, &name, &item))
+        if (index-- == 0) {
+            imi_slice_t quoted = {name.data - 1, name.size + 2};
+            return imi_json_text(&response->call->arena, quoted, NULL);
+        }
+    return NULL;
+}
+
 const char *imagine_response_body_data_url(const imagine_http_response_t *response,
                                            const char *mime) {
     imagine_call_t *call = response->call;
     imi_buf_t url;
     char *text = NULL;
+    if (mime == NULL)
+        mime = imi_sniff_mime(response->body, response->body_size);
+    if (mime == NULL)
+        mime = USUAL_MIME;
     imi_buf_init(&url, &call->request->mem, 0);
     if (imi_dataurl_encode(&url, mime, response->body, response->body_size) == 0)
         text = imi_arena_strndup(&call->arena, url.data, url.size);
     imi_buf_reset(&url);
     return remember(call, text);
+}
+
+/* What base64 text is a picture of. */
+static const char *sniff_base64(imi_slice_t text) {
+    unsigned char data[SNIFFED_SIZE];
+    imi_slice_t head = {text.data, text.size < SNIFFED_SIZE ? text.size : SNIFFED_SIZE};
+    const char *mime = NULL;
+    size_t size;
+    if (imi_base64_decode(data, &size, head))
+        mime = imi_sniff_mime(data, size);
+    return mime != NULL ? mime : USUAL_MIME;
+}
+
+/* Does nothing else stand in any of the arrays that the path leads through? Else the next one could
+ * not be read after this one was overwritten. */
+static bool is_alone(const imagine_http_response_t *response, const char *path) {
+    char array[PATH_SIZE_MAX];
+    for (const char *at = strchr(path, '['); at != NULL; at = strchr(at + 1, '[')) {
+        size_t size = (size_t)(at - path);
+        if (size >= sizeof(array))
+            return false;
+        memcpy(array, path, size);
+        array[size] = '\0';
+        if (imagine_response_count(response, array) > 1)
+            return false;
+    }
+    return true;
 }
 
 /* "data:<mime>;base64," is written over the JSON in front of the picture, and a NUL over the quote
@@ -101,13 +151,17 @@ const char *imagine_response_data_url(const imagine_http_response_t *response, c
     char *copy;
     if (text.data == NULL) /* escaped, as "\/": rare, and then a copy */
         text = imi_slice_of(imi_json_text(&call->arena, value, NULL));
-    if (text.data == NULL || text.size == 0 || mime == NULL || strlen(mime) > MIME_SIZE_MAX)
+    if (text.data == NULL || text.size == 0)
+        return NULL;
+    if (mime == NULL)
+        mime = sniff_base64(text);
+    if (strlen(mime) > MIME_SIZE_MAX)
         return NULL;
     prefix = imagine_call_printf(call, "data:%s;base64,", mime);
     if (prefix == NULL)
         return NULL;
     prefix_size = strlen(prefix);
-    url = data_url_in_place(call, text, prefix, prefix_size);
+    url = is_alone(response, path) ? data_url_in_place(call, text, prefix, prefix_size) : NULL;
     if (url != NULL)
         return url;
     copy = remember(call, imi_arena_alloc(&call->arena, prefix_size + text.size + 1));
