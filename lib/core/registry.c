@@ -5,6 +5,7 @@
 
 #include "core/client.h"
 #include "core/sync.h"
+#include "providers/builtin.h"
 #include "wire/str.h"
 
 #define NAME_SIZE_MAX 40
@@ -86,17 +87,29 @@ imi_provider_t *imi_registry_find_visible(const imagine_t *im, const char *name)
     return provider != NULL && imi_provider_is_visible(provider) ? provider : NULL;
 }
 
+/* The code that serves entries of this kind: a provider's, or one that no provider of its own has.
+ * NULL: this build and host have none. */
+static const imagine_provider_t *code_of_kind(const imagine_t *im, const char *kind) {
+    const imi_provider_t *provider = imi_registry_find(im, kind);
+    if (provider != NULL)
+        return &provider->code;
+    for (size_t i = 0; i < imi_builtin_kind_count; i++)
+        if (strcmp(imi_builtin_kinds[i]->name, kind) == 0)
+            return imi_builtin_kinds[i];
+    return NULL;
+}
+
 int imi_registry_adopt(imagine_t *im) {
     for (size_t i = 0; i < imi_catalogue_provider_count(im->catalogue); i++) {
         const imi_catalogue_provider_t *entry = imi_catalogue_provider_at(im->catalogue, i);
-        const imi_provider_t *kind;
+        const imagine_provider_t *code;
         int err;
         if (imi_registry_find(im, entry->name) != NULL)
             continue;
-        kind = imi_registry_find(im, entry->kind);
-        if (kind == NULL)
+        code = code_of_kind(im, entry->kind);
+        if (code == NULL)
             continue; /* a document may describe providers that this build or host lacks */
-        err = imi_registry_add(im, entry->name, &kind->code);
+        err = imi_registry_add(im, entry->name, code);
         if (err != 0)
             return err;
     }

@@ -9,3 +9,8 @@ const imagine_provider_t *const imi_builtin_providers[] = {
 };
 const size_t imi_builtin_provider_count =
     sizeof(imi_builtin_providers) / sizeof(imi_builtin_providers[0]);
+
+const imagine_provider_t *const imi_builtin_kinds[] = {
+    &imi_kind_gradio,
+};
+const size_t imi_builtin_kind_count = sizeof(imi_builtin_kinds) / sizeof(imi_builtin_kinds[0]);

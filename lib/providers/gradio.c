@@ -1,5 +1,6 @@
-/* gradio.c: Hugging Face Spaces, which speak Gradio. Which Space, function and arguments a model
- * has is catalogue data ("space", "fn", "data"), since that is what changes.
+/* gradio.c: Hugging Face Spaces, which speak Gradio, and as a kind of its own any other Gradio app.
+ * Which Space, function and arguments a model has is catalogue data ("space", else the provider's
+ * address; "fn", "data"), since that is what changes.
  *   1. POST {space}/gradio_api/upload         multipart "files" -> ["path", …], only for pictures
  *   2. POST {space}/gradio_api/call/{fn}      {"data": […]}     -> {"event_id": …}
  *   3. GET  {space}/gradio_api/call/{fn}/{id} events: heartbeat and generating say nothing,
@@ -138,6 +139,8 @@ static job_t *job_new(imagine_call_t *call) {
         return NULL;
     }
     job->space = imagine_call_option(call, "space");
+    if (job->space == NULL && imagine_call_api_base(call)[0] != '\0')
+        job->space = imagine_call_api_base(call);
     job->fn = fn != NULL ? imagine_call_escape(call, fn) : NULL;
     if (job->space == NULL || job->fn == NULL) {
         imagine_call_fail(call, IMAGINE_EREJECTED, "the catalogue has no Space for this model");
@@ -355,6 +358,17 @@ const imagine_provider_t imi_provider_gradio = {
     .generate = generate,
     .edit = work_on_pictures,
     .text = text,
+    .video = video,
+    .upscale = work_on_pictures,
+    .resume = resume,
+};
+
+const imagine_provider_t imi_kind_gradio = {
+    .size = sizeof(imi_kind_gradio),
+    .name = "gradio",
+    .flags = IMAGINE_PROVIDER_TOKEN_OPTIONAL,
+    .generate = generate,
+    .edit = work_on_pictures,
     .video = video,
     .upscale = work_on_pictures,
     .resume = resume,
