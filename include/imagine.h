@@ -378,9 +378,11 @@ typedef struct imagine_slice {
 
 /** The result as the JSON that the HTTP API answers. Belongs to the request. NULL: no memory. */
 IMAGINE_API const char *imagine_result_json(const imagine_result_t *result, size_t *out_size);
+#define IMAGINE_RESULT_SLICES_MAX 23 /* ten pictures, the first of them twice */
 /**
- * The same in at most `capacity` pieces (5 are enough), so that a picture inside is not copied.
- * @return how many, 0: no memory
+ * The same in at most `capacity` pieces, so that the pictures inside are not copied.
+ * @param capacity  IMAGINE_RESULT_SLICES_MAX is always enough
+ * @return how many, 0: no memory, or more than `capacity`
  */
 IMAGINE_API size_t imagine_result_json_slices(const imagine_result_t *result,
                                               imagine_slice_t *slices, size_t capacity);

@@ -101,7 +101,7 @@ IMAGINE_API void imagine_gateway_release(imagine_exchange_t *exchange);
  * sockets are the host's. */
 
 typedef struct imagine_http1 imagine_http1_t; /* one connection */
-#define IMAGINE_HTTP1_PIECES_MAX 9
+#define IMAGINE_HTTP1_PIECES_MAX 24
 
 /** What a connection asks of its stream. None of these may call back into the connection. */
 typedef struct imagine_http1_stream {

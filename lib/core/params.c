@@ -18,7 +18,6 @@
 #define DURATION_MAX_S 60
 #define COUNT_MAX 10
 #define TOKENS_MAX 1000000
-#define SEED_MAX 2147483646 /* what every provider takes */
 #define DEFAULT_PROVIDER "gitee"
 
 /* ---- copying ----------------------------------------------------------------------------------
@@ -503,7 +502,7 @@ int imi_params_resolve(imagine_request_t *request, const char **out_message) {
     params->guidance = resolve_number(request, params->guidance,
                                       model != NULL ? &model->guidance : NULL, "guidance");
     if (params->has_seed == 0)
-        params->seed = (int64_t)(imi_random64(request->im) % (SEED_MAX + UINT64_C(1)));
+        params->seed = (int64_t)(imi_random64(request->im) % (IMI_SEED_MAX + UINT64_C(1)));
     if (is_blank(params->negative_prompt))
         params->negative_prompt = option_text(request, "negative_prompt");
     if (request->action == IMI_VIDEO) {

@@ -5,6 +5,7 @@
 #include "core/request.h"
 
 #define IMI_PARAMS_DEPTH_MAX 64
+#define IMI_SEED_MAX 2147483646 /* what every provider takes */
 
 /* Copies the caller's struct into the request (shorter ones: the rest is zero). 0, IMAGINE_EINVAL
  * (the size), IMAGINE_ENOMEM. */

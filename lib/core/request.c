@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "core/batch.h"
 #include "core/classify.h"
 #include "core/delivery.h"
 #include "core/fetch.h"
@@ -63,6 +64,8 @@ void imagine_request_release(imagine_request_t *request) {
     mem = request->mem;
     im = request->im;
     imi_result_reset(request);
+    imi_batch_free(request);
+    request->batch = NULL;
     imi_buf_reset(&request->fetch.answer);
     if (request->kept != NULL)
         imi_call_free(request->kept);
@@ -79,8 +82,10 @@ const imagine_result_t *imagine_request_result(const imagine_request_t *request)
 }
 
 /* The pictures that went in are not needed any more: a task may take minutes. */
-static void drop_input(imagine_request_t *request) {
+void imi_request_drop_input(imagine_request_t *request) {
     void (*release)(void *) = request->release;
+    if (request->batch != NULL && imi_batch_borrows(request))
+        return; /* it comes back here */
     request->params.image_count = 0;
     request->params.images = NULL;
     request->images = NULL;
@@ -196,18 +201,25 @@ static void begin(imagine_request_t *request) {
 /* ---- attempts ---------------------------------------------------------------------------------
  */
 
+static void attempt_all(imagine_request_t *request) {
+    if (imi_batch_is_needed(request))
+        imi_batch_start(request);
+    else
+        attempt(request);
+}
+
 static void admit(imagine_request_t *request) {
     if (imi_sync_is_loading(request->im)) {
         request->is_waiting_for_state = true;
         imi_sync_wait(request->im, request);
         return;
     }
-    attempt(request);
+    attempt_all(request);
 }
 
 void imi_request_state_loaded(imagine_request_t *request) {
     request->is_waiting_for_state = false;
-    attempt(request);
+    attempt_all(request);
 }
 
 static void fail_named(imagine_request_t *request, int error, uint64_t retry_after_ms,
@@ -436,7 +448,7 @@ void imi_request_call_ended(imagine_request_t *request, imagine_call_t *call) {
 void imi_request_became_task(imagine_request_t *request, const char *task_id, uint32_t predict_s) {
     imi_task_t *task = imi_task_new(request, task_id, predict_s);
     imi_trace(request, "task.created predict=%" PRIu32, predict_s);
-    drop_input(request);
+    imi_request_drop_input(request);
     if (task == NULL) { /* the work goes on all the same; nobody can ask for it */
         imi_request_fail(request, IMAGINE_ENOMEM, NULL);
         return;
@@ -495,7 +507,7 @@ static void delist(imagine_request_t *request) {
     stop_timer(request, &request->wait);
     imi_list_remove(&request->state_link);
     imi_list_remove(&request->link);
-    drop_input(request);
+    imi_request_drop_input(request);
     if (request->catalogue != NULL)
         imi_catalogue_release(request->catalogue);
     request->catalogue = NULL;
@@ -595,6 +607,8 @@ static bool stop_work(imagine_request_t *request, bool is_closing) {
             return false;
         imi_delivery_stop(request);
     }
+    if (request->batch != NULL && !is_closing) /* then each is ended by itself */
+        imi_batch_cancel(request);
     if (request->call == NULL)
         return true;
     if (!is_closing && imi_call_has_reached(request->call))
@@ -654,6 +668,8 @@ void imi_request_abandon(imagine_request_t *request, int error, bool is_closing)
         imi_request_succeed(request);
         return;
     }
+    if (error == IMAGINE_ETIMEDOUT && request->batch != NULL && imi_batch_settle(request))
+        return;
     stop_work(request, is_closing);
     request->result.status = error;
     request->result.message = imagine_strerror(error);

@@ -24,6 +24,16 @@
 #define IMI_IMAGE_SIZE_MAX (50u * 1024 * 1024)
 #define IMI_VIDEO_SIZE_MAX (512u * 1024 * 1024)
 
+typedef struct imi_batch imi_batch_t;
+
+enum { IMI_GAPS_MAX = 11 }; /* `url`, and ten pictures */
+
+/* A long text that a JSON text lacks, and where it belongs. */
+typedef struct imi_gap {
+    size_t at;
+    imagine_slice_t filling;
+} imi_gap_t;
+
 struct imagine_request {
     atomic_uint refs;      /* the callers', the list's, the call's */
     atomic_bool has_ended; /* the result stands */
@@ -66,6 +76,7 @@ struct imagine_request {
     imi_provider_t *provider;
     imagine_call_t *call; /* the attempt under way */
     imagine_call_t *kept; /* the one that succeeded: the result lies in its memory */
+    imi_batch_t *batch;   /* it is made of several (batch.c) */
     imi_task_t *task;     /* this request is the reader of a task */
     bool is_giving_up;    /* it was: now it only tells the provider */
     uint32_t attempts;
@@ -77,7 +88,8 @@ struct imagine_request {
     imagine_result_t result;
     imi_buf_t json;
     bool has_json;
-    size_t json_url_at;     /* where the address belongs in `json`; SIZE_MAX: it is inside */
+    imi_gap_t *gaps; /* where long addresses belong in `json` */
+    size_t gap_count;
     void *bytes;            /* downloaded result; NULL: none */
     const void *bytes_view; /* the result's bytes: these, or decoded ones in `pictures` */
     size_t bytes_size;
@@ -97,6 +109,9 @@ int imi_request_resume(imagine_request_t *request, imi_task_t *task);
 
 /* The reader of a task that was given up: stops reading, and tells the provider. */
 void imi_request_give_up(imagine_request_t *reader);
+
+/* The pictures that went in are not needed any more. */
+void imi_request_drop_input(imagine_request_t *request);
 
 /* Reports of the call under way (call.c). */
 void imi_request_call_ended(imagine_request_t *request, imagine_call_t *call);

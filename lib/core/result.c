@@ -1,5 +1,5 @@
-/* result.c: a result is written as JSON once, when somebody asks. A long address (a picture as a
- * data: URL) is left out of the buffer and given as a slice of its own: it is not copied. */
+/* result.c: a result is written as JSON once, when somebody asks. Long addresses (pictures as data:
+ * URLs) are left out of the buffer and given as slices of their own: they are not copied. */
 #include "core/result.h"
 
 #include <string.h>
@@ -31,16 +31,39 @@ static bool is_plain(const char *text, size_t size) {
     return true;
 }
 
-static void put_url(imagine_request_t *request, imi_json_writer_t *writer) {
-    const imagine_result_t *result = &request->result;
-    if (result->url == NULL)
+/* A long one leaves a gap between its quotes. */
+static void put_url(imagine_request_t *request, imi_json_writer_t *writer, const char *url) {
+    size_t size = url != NULL ? strlen(url) : 0;
+    imi_gap_t *gap;
+    if (url == NULL)
         return;
-    if (result->url_size <= LONG_URL_SIZE || !is_plain(result->url, result->url_size)) {
-        imi_json_put_text(writer, "url", result->url);
+    if (size <= LONG_URL_SIZE || !is_plain(url, size) || request->gap_count == IMI_GAPS_MAX) {
+        imi_json_put_text(writer, "url", url);
+        return;
+    }
+    if (request->gaps == NULL)
+        request->gaps = imi_arena_zalloc(&request->arena, IMI_GAPS_MAX * sizeof(*request->gaps));
+    if (request->gaps == NULL) {
+        request->json.error = IMI_BUF_NOMEM;
         return;
     }
     imi_json_put_text(writer, "url", "");
-    request->json_url_at = request->json.size - 1; /* between its quotes */
+    gap = &request->gaps[request->gap_count++];
+    *gap = (imi_gap_t){request->json.size - 1, {url, size}};
+}
+
+static void put_urls(imagine_request_t *request, imi_json_writer_t *writer) {
+    const imagine_result_t *result = &request->result;
+    put_url(request, writer, result->url);
+    if (result->url_count == 0)
+        return;
+    imi_json_open_array(writer, "images");
+    for (size_t i = 0; i < result->url_count; i++) {
+        imi_json_open_object(writer, NULL);
+        put_url(request, writer, result->urls[i]);
+        imi_json_close_object(writer);
+    }
+    imi_json_close_array(writer);
 }
 
 static void put_numbers(const imagine_result_t *result, imi_json_writer_t *writer) {
@@ -66,14 +89,20 @@ static bool write_json(imagine_request_t *request) {
     const imagine_result_t *result = &request->result;
     imi_json_writer_t writer;
     imi_buf_init(&request->json, &request->mem, 0);
-    request->json_url_at = SIZE_MAX;
+    request->gap_count = 0;
     imi_json_begin(&writer, &request->json);
     imi_json_open_object(&writer, NULL);
     if (result->status != 0) {
         put_failure(result, &writer);
     } else if (request->action == IMI_TASK_STATUS) {
         imi_json_put_text(&writer, "status", result->task_state);
-        put_url(request, &writer);
+        put_urls(request, &writer);
+        if (result->text != NULL)
+            imi_json_put_text(&writer, "text", result->text);
+        if (strcmp(result->task_state, "processing") == 0 && result->progress >= 0)
+            imi_json_put_number(&writer, "progress", result->progress);
+        if (result->queue_position > 0)
+            imi_json_put_int(&writer, "queuePosition", result->queue_position);
         if (result->message != NULL)
             imi_json_put_text(&writer, "error", result->message);
     } else if (result->task_id != NULL) {
@@ -84,11 +113,13 @@ static bool write_json(imagine_request_t *request) {
         if (result->usage_json != NULL)
             imi_json_put_raw(&writer, "usage", imi_slice_of(result->usage_json));
     } else {
-        put_url(request, &writer);
+        put_urls(request, &writer);
         if (request->action == IMI_GENERATE || request->action == IMI_EDIT)
             put_numbers(result, &writer);
         if (result->type != NULL)
             imi_json_put_text(&writer, "type", result->type);
+        if (result->revised_prompt != NULL)
+            imi_json_put_text(&writer, "revisedPrompt", result->revised_prompt);
     }
     imi_json_close_object(&writer);
     if (request->json.error != 0) {
@@ -103,29 +134,28 @@ size_t imagine_result_json_slices(const imagine_result_t *result, imagine_slice_
                                   size_t capacity) {
     imagine_request_t *request = imi_result_request(result);
     const imi_buf_t *json = &request->json;
-    if ((!request->has_json && !write_json(request)) || capacity < 3)
+    size_t count = 0, at = 0;
+    if ((!request->has_json && !write_json(request)) || capacity < 2 * request->gap_count + 1)
         return 0;
-    if (request->json_url_at == SIZE_MAX) {
-        slices[0] = (imagine_slice_t){json->data, json->size};
-        return 1;
+    for (size_t i = 0; i < request->gap_count; i++) {
+        const imi_gap_t *gap = &request->gaps[i];
+        slices[count++] = (imagine_slice_t){json->data + at, gap->at - at};
+        slices[count++] = gap->filling;
+        at = gap->at;
     }
-    slices[0] = (imagine_slice_t){json->data, request->json_url_at};
-    slices[1] = (imagine_slice_t){result->url, result->url_size};
-    slices[2] =
-        (imagine_slice_t){json->data + request->json_url_at, json->size - request->json_url_at};
-    return 3;
+    slices[count++] = (imagine_slice_t){json->data + at, json->size - at};
+    return count;
 }
 
 const char *imagine_result_json(const imagine_result_t *result, size_t *out_size) {
     imagine_request_t *request = imi_result_request(result);
-    imagine_slice_t slices[3];
-    size_t count = imagine_result_json_slices(result, slices, 3);
+    imagine_slice_t slices[IMAGINE_RESULT_SLICES_MAX];
+    size_t count = imagine_result_json_slices(result, slices, IMAGINE_RESULT_SLICES_MAX);
     if (count == 0)
         return NULL;
     if (count > 1) { /* joined once, and kept so */
         imi_buf_t whole;
         imi_buf_init(&whole, &request->mem, 0);
-        imi_buf_reserve(&whole, request->json.size + result->url_size);
         for (size_t i = 0; i < count; i++)
             imi_buf_append(&whole, slices[i].data, slices[i].size);
         if (whole.error != 0) {
@@ -134,7 +164,7 @@ const char *imagine_result_json(const imagine_result_t *result, size_t *out_size
         }
         imi_buf_reset(&request->json);
         request->json = whole;
-        request->json_url_at = SIZE_MAX;
+        request->gap_count = 0;
     }
     if (out_size != NULL)
         *out_size = request->json.size;

@@ -9,7 +9,7 @@
 #include "gateway/exchange.h"
 #include "wire/json.h"
 
-#define PIECES_MAX 8 /* of a result's JSON: more than the library makes */
+#define PIECES_MAX IMAGINE_RESULT_SLICES_MAX
 #define TYPE_EVENTS "text/event-stream"
 
 static void on_body_unused(void *owner);

@@ -282,6 +282,16 @@ static const exchange_case_t action_cases[] = {
      "cat\",\"colour\":[{}],\"webhookUrl\":\"https://a.test\","
      "\"async\":true}",
      200, "https://cdn.test/1.png", NULL},
+    {"three pictures", NULL, "POST", "/api/v1/generate", JSON,
+     "{\"model\":\"test/one\",\"prompt\":\"a cat\",\"n\":3}", 200,
+     "{\"url\":\"https://cdn.test/1.png\",\"images\":[{\"url\":\"https://cdn.test/1.png\"},"
+     "{\"url\":\"https://cdn.test/1.png\"},{\"url\":\"https://cdn.test/1.png\"}],\"width\"",
+     NULL},
+    {"two long ones", NULL, "POST", "/api/v1/generate", JSON,
+     "{\"model\":\"test/one\",\"prompt\":\"long\",\"n\":2}", 200, "AAAAAA\"}],\"width\":", NULL},
+    {"two that fail", NULL, "POST", "/api/v1/generate", JSON,
+     "{\"model\":\"test/one\",\"prompt\":\"fail ECONTENT\",\"n\":2}", 422, "the provider's reason",
+     NULL},
     {"a text in pieces", NULL, "POST", "/api/v1/text", JSON "\nAccept: text/event-stream",
      "{\"model\":\"test/one\",\"prompt\":\"a cat\",\"stream\":true}", 200,
      "=data: {\"choices\":[{\"delta\":{\"content\":\"better: a cat\"}}]}\n\ndata: [DONE]\n\n",

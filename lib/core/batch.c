@@ -1,0 +1,199 @@
+/* batch.c: see batch.h.
+ *
+ * Who holds whom: the outer request holds its parts until its own memory goes, for the pictures lie
+ * in theirs; a part holds the outer request while it may still send the caller's pictures, which
+ * lie there. */
+#include "core/batch.h"
+
+#include <string.h>
+
+#include "core/log.h"
+#include "core/params.h"
+#include "wire/json.h"
+
+struct imi_batch {
+    size_t part_count, left_count;
+    size_t borrower_count; /* parts that may still send the caller's pictures */
+    bool is_input_unwanted;
+    imagine_request_t *parts[];
+};
+
+static uint32_t count_max(const imagine_request_t *request) {
+    int64_t number = 1;
+    imi_slice_t option = imi_catalogue_option(request->catalogue, request->entry, request->model,
+                                              imi_action_name(request->action), "count_max");
+    return imi_json_whole_number(option, &number) && number >= 1 && number <= 10 ? (uint32_t)number
+                                                                                 : 1;
+}
+
+bool imi_batch_is_needed(const imagine_request_t *request) {
+    bool makes_pictures = request->action == IMI_GENERATE || request->action == IMI_EDIT;
+    return makes_pictures && request->params.count > 1 &&
+           request->params.count > count_max(request);
+}
+
+/* ---- the parts ---------------------------------------------------------------------------------
+ */
+
+static void settle(imagine_request_t *request);
+
+static void on_part_done(int status, const imagine_result_t *result, void *user) {
+    imagine_request_t *request = user;
+    (void)status, (void)result;
+    request->batch->left_count--;
+    if (request->batch->left_count == 0 && !atomic_load(&request->has_ended))
+        settle(request);
+}
+
+static void on_part_sent(void *owner) {
+    imagine_request_t *request = owner;
+    if (--request->batch->borrower_count == 0 && request->batch->is_input_unwanted)
+        imi_request_drop_input(request);
+    imagine_request_release(request);
+}
+
+bool imi_batch_borrows(imagine_request_t *request) {
+    request->batch->is_input_unwanted = true;
+    return request->batch->borrower_count > 0;
+}
+
+static int start_part(imagine_request_t *request, size_t index, uint32_t count) {
+    imi_batch_t *batch = request->batch;
+    imagine_request_t *part = imi_request_new(request->im, request->action);
+    imagine_params_t params = request->params;
+    uint64_t now_ms = imi_now_ms(request->im);
+    int err;
+    if (part == NULL)
+        return IMAGINE_ENOMEM;
+    params.count = count;
+    params.has_seed = 1; /* the caller's, or the one drawn for all: each part has its own */
+    params.seed = (params.seed + (int64_t)index) % IMI_SEED_MAX;
+    params.images = NULL;
+    params.image_count = 0;
+    params.is_job = 0;
+    params.webhook_url = NULL;
+    params.timeout_ms =
+        request->deadline_at_ms > now_ms ? (uint32_t)(request->deadline_at_ms - now_ms) : 1;
+    part->done = on_part_done;
+    part->user = request;
+    err = imi_params_copy(part, &params);
+    if (err == 0)
+        err =
+            imi_params_add_images(part, request->params.images, request->params.image_count, true);
+    if (err == 0) {
+        err = imi_request_start(part, 0, NULL);
+    }
+    if (err != 0) {
+        imagine_request_release(part);
+        return err;
+    }
+    part->release = on_part_sent; /* its end is put off while it starts */
+    part->owner = imagine_request_retain(request);
+    batch->borrower_count++;
+    batch->parts[batch->part_count++] = part;
+    batch->left_count++;
+    return 0;
+}
+
+void imi_batch_start(imagine_request_t *request) {
+    uint32_t left = request->params.count, most = count_max(request);
+    size_t part_count = (left + most - 1) / most;
+    int err = 0;
+    request->batch = imi_mem_zalloc(
+        &request->mem, sizeof(imi_batch_t) + part_count * sizeof(request->batch->parts[0]));
+    if (request->batch == NULL) {
+        imi_request_fail(request, IMAGINE_ENOMEM, NULL);
+        return;
+    }
+    imi_trace(request, "batch.start pictures=%u parts=%zu", left, part_count);
+    for (size_t i = 0; i < part_count && err == 0; i++) {
+        uint32_t count = left < most ? left : most;
+        err = start_part(request, i, count);
+        left -= count;
+    }
+    if (err != 0 && request->batch->part_count == 0)
+        imi_request_fail(request, err, NULL); /* else with what those that began bring */
+}
+
+void imi_batch_cancel(imagine_request_t *request) {
+    for (size_t i = 0; i < request->batch->part_count; i++)
+        imagine_cancel(request->batch->parts[i]);
+}
+
+void imi_batch_free(imagine_request_t *request) {
+    for (size_t i = 0; request->batch != NULL && i < request->batch->part_count; i++)
+        imagine_request_release(request->batch->parts[i]);
+    imi_mem_free(&request->mem, request->batch);
+}
+
+/* ---- what came of them -------------------------------------------------------------------------
+ */
+
+static size_t gather(const imi_batch_t *batch, const char **out_urls) {
+    size_t count = 0;
+    for (size_t i = 0; i < batch->part_count; i++) {
+        const imagine_result_t *result = imagine_request_result(batch->parts[i]);
+        if (result == NULL || result->status != 0)
+            continue;
+        for (size_t j = 0; j < result->url_count; j++, count++)
+            if (out_urls != NULL)
+                out_urls[count] = result->urls[j];
+        if (result->url_count == 0) {
+            if (out_urls != NULL)
+                out_urls[count] = result->url;
+            count++;
+        }
+    }
+    return count;
+}
+
+/* All the rest is told of the first part that brought something; of the first at all, if none did.
+ */
+static const imagine_result_t *leader(const imi_batch_t *batch) {
+    const imagine_result_t *first = NULL;
+    for (size_t i = 0; i < batch->part_count; i++) {
+        const imagine_result_t *result = imagine_request_result(batch->parts[i]);
+        if (result != NULL && result->status == 0)
+            return result;
+        if (first == NULL)
+            first = result;
+    }
+    return first;
+}
+
+static void settle(imagine_request_t *request) {
+    imi_batch_t *batch = request->batch;
+    imagine_result_t *result = &request->result;
+    const imagine_result_t *from = leader(batch);
+    size_t count = gather(batch, NULL);
+    const char **urls = count > 0 ? imi_arena_alloc(&request->arena, count * sizeof(*urls)) : NULL;
+    for (size_t i = 0; i < batch->part_count; i++) {
+        const imagine_result_t *part = imagine_request_result(batch->parts[i]);
+        request->attempts += part != NULL ? part->attempts : 0;
+    }
+    result->token = from->token;
+    if (urls == NULL) {
+        result->retry_after_ms = from->retry_after_ms;
+        result->http_status = count > 0 ? 0 : from->http_status;
+        imi_request_fail(request, count > 0 ? IMAGINE_ENOMEM : from->status,
+                         count > 0 ? NULL : from->message);
+        return;
+    }
+    gather(batch, urls);
+    result->url = urls[0];
+    result->url_size = strlen(urls[0]);
+    result->urls = count > 1 ? urls : NULL;
+    result->url_count = count > 1 ? count : 0;
+    result->width = from->width;
+    result->height = from->height;
+    result->revised_prompt = from->revised_prompt;
+    imi_request_succeed(request);
+}
+
+bool imi_batch_settle(imagine_request_t *request) {
+    if (gather(request->batch, NULL) == 0)
+        return false;
+    imi_batch_cancel(request);
+    settle(request);
+    return true;
+}
