@@ -35,6 +35,15 @@ typedef struct imagine_header {
  */
 typedef int (*imagine_http_guard_cb)(const char *host, const char *address, void *user);
 
+/**
+ * Gives the next bytes of a body that is not in memory as a whole. On the loop's thread, whenever
+ * there is room for more, until body_size bytes have come; never inside http_start. May cancel and
+ * start exchanges.
+ * @return how many were written to `out`, at most `capacity`; 0: none at present, it is asked again
+ *   after http_pause(…, 0); an error: the exchange ends with it
+ */
+typedef int64_t (*imagine_http_body_cb)(void *out, size_t capacity, void *user);
+
 /** What to send. Everything is borrowed until the exchange has ended or was cancelled, but for
  * `url`, `method` and `headers`, which are copied. */
 typedef struct imagine_http_request {
@@ -54,6 +63,10 @@ typedef struct imagine_http_request {
     imagine_http_guard_cb guard; /* NULL: connect wherever it leads. With a guard no proxy is used
                                     and no connection shared with exchanges without one */
     void *guard_user;
+    imagine_http_body_cb body_read; /* instead of `body`; NULL: none. Such a request is repeated on
+                                       another connection only while nothing of it was read */
+    void *body_read_user;
+    uint64_t body_size; /* of what body_read gives in all */
 } imagine_http_request_t;
 
 typedef struct imagine_http_head {
@@ -99,7 +112,8 @@ struct imagine_io {
                       const imagine_http_handler_t *handler, void *user,
                       imagine_http_exchange_t **out);
     void (*http_cancel)(void *context, imagine_http_exchange_t *exchange);
-    /** Stop and go on reading the answer's body: back-pressure. May be called inside on_body. */
+    /** Stop and go on reading the answer's body: back-pressure. May be called inside on_body. Going
+     * on also asks body_read again where it had nothing to give. */
     void (*http_pause)(void *context, imagine_http_exchange_t *exchange, int32_t is_paused);
 
     /** Fires once, not before delay_ms have passed; delay 0: in the next turn of the loop. */

@@ -118,17 +118,20 @@ void imi_http_cancel(void *context, imagine_http_exchange_t *exchange) {
 
 void imi_http_pause(void *context, imagine_http_exchange_t *exchange, int32_t is_paused) {
     imi_uv_t *uv = context;
-    if (exchange->limits.is_paused == (is_paused != 0))
+    bool is_fed = exchange->is_starved && is_paused == 0;
+    if (exchange->limits.is_paused == (is_paused != 0) && !is_fed)
         return;
     exchange->limits.is_paused = is_paused != 0;
     if (exchange->shard == NULL)
         return;
     imi_exchange_touch(exchange);
     imi_exchange_watch_limits(exchange);
-    if (!exchange->is_held)
+    if (!exchange->is_held && !is_fed)
         return;
-    imi_list_remove(&exchange->node);
+    if (!exchange->is_starved) /* else what waits in `resuming` is for the body that is sent */
+        imi_list_remove(&exchange->node);
     if (!exchange->limits.is_paused) {
+        imi_list_remove(&exchange->node);
         imi_list_append(&uv->http->resuming, &exchange->node);
         imi_uv_wake(uv);
     }

@@ -261,6 +261,8 @@ static bool may_repeat(const imagine_http_exchange_t *exchange) {
     curl_easy_getinfo(exchange->easy, CURLINFO_REQUEST_SIZE, &sent_size);
     if (sent_size == 0)
         return true;
+    if (exchange->body_read != NULL)
+        return exchange->handed_size == 0;
     return !exchange->is_body_copied && exchange->handed_size < exchange->body_size;
 }
 
@@ -321,12 +323,39 @@ static int on_request_begins(void *user, char *address, char *local_address, int
     return CURL_PREREQFUNC_OK;
 }
 
+/* More of a body that its owner gives in pieces. */
+static size_t read_body(imagine_http_exchange_t *exchange, char *out, size_t capacity) {
+    uint64_t left = exchange->body_size - exchange->handed_size;
+    int64_t size = 0;
+    if (capacity > left)
+        capacity = (size_t)left;
+    if (capacity > 0)
+        size = exchange->body_read(out, capacity, exchange->body_read_user);
+    if (is_over(exchange))
+        return CURL_READFUNC_ABORT;
+    if (size < 0 || (uint64_t)size > capacity) {
+        set_failure(exchange, size < 0 ? (int)size : IMAGINE_EINVAL,
+                    "the request's body could not be read");
+        return CURL_READFUNC_ABORT;
+    }
+    if (size == 0 && capacity > 0) {
+        exchange->is_starved = true;
+        return CURL_READFUNC_PAUSE;
+    }
+    return (size_t)size;
+}
+
 static size_t on_send(char *out, size_t unit_size, size_t unit_count, void *user) {
     imagine_http_exchange_t *exchange = user;
     size_t capacity = unit_size * unit_count;
     size_t size = 0;
     if (is_over(exchange))
         return CURL_READFUNC_ABORT;
+    if (exchange->body_read != NULL) {
+        size = read_body(exchange, out, capacity);
+        if (size > capacity) /* one of curl's words for aborting and pausing */
+            return size;
+    }
     while (size < capacity && exchange->body_index < exchange->body_count) {
         const imagine_slice_t *slice = &exchange->body[exchange->body_index];
         size_t piece_size = slice->size - exchange->body_offset;
@@ -350,8 +379,10 @@ static size_t on_send(char *out, size_t unit_size, size_t unit_count, void *user
 
 /* Back to the beginning before a repeated attempt: on_request_begins does it, or refuses. */
 static int on_rewind(void *user, curl_off_t offset, int origin) {
-    (void)user;
-    return offset == 0 && origin == SEEK_SET ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_CANTSEEK;
+    const imagine_http_exchange_t *exchange = user;
+    bool is_gone = exchange->body_read != NULL && exchange->handed_size > 0;
+    return offset == 0 && origin == SEEK_SET && !is_gone ? CURL_SEEKFUNC_OK
+                                                         : CURL_SEEKFUNC_CANTSEEK;
 }
 
 static int32_t version_of(CURL *easy) {

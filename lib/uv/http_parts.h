@@ -85,7 +85,9 @@ struct imagine_http_exchange {
     size_t body_index;  /* where handing over stands: this slice, */
     size_t body_offset; /* and so far in it */
     uint64_t body_size;
-    uint64_t handed_size; /* of a body that is not copied */
+    uint64_t handed_size;           /* of a body that is not copied */
+    imagine_http_body_cb body_read; /* NULL: the body is in the slices */
+    void *body_read_user;
     imagine_http_guard_cb guard;
     void *guard_user;
     const char *host; /* for the guard */
@@ -100,6 +102,7 @@ struct imagine_http_exchange {
     bool is_head_done;
     bool is_cancelled;
     bool is_held;        /* curl keeps bytes back for us */
+    bool is_starved;     /* curl waits for more of the body */
     bool was_asked;      /* the guard, about this exchange's own connection */
     bool was_refused;    /* the last attempt, by the server, which has done nothing */
     bool has_left;       /* an earlier attempt's request, as a whole */

@@ -110,7 +110,9 @@ static bool is_valid_header(const imagine_header_t *header) {
 
 static bool is_valid_request(const imagine_http_request_t *request) {
     if (request->url == NULL || request->method == NULL || request->method[0] == '\0' ||
-        request->header_count > HEADERS_SENT_MAX || (request->body == NULL && request->body_count))
+        request->header_count > HEADERS_SENT_MAX ||
+        (request->body == NULL && request->body_count) ||
+        (request->body_read != NULL && request->body_count > 0))
         return false;
     for (const char *c = request->method; *c != '\0'; c++) {
         if (*c < 'A' || *c > 'Z')
@@ -125,6 +127,8 @@ static bool is_valid_request(const imagine_http_request_t *request) {
 
 static uint64_t size_of_body(const imagine_http_request_t *request) {
     uint64_t size = 0;
+    if (request->body_read != NULL)
+        return request->body_size;
     for (size_t i = 0; i < request->body_count; i++)
         size += request->body[i].size;
     return size;
@@ -259,7 +263,10 @@ static void fill(imagine_http_exchange_t *exchange, const imagine_http_request_t
     exchange->body = request->body;
     exchange->body_count = request->body_count;
     exchange->body_size = body_size;
-    exchange->is_body_copied = body_size <= BODY_COPIED_MAX;
+    exchange->body_read = request->body_read;
+    exchange->body_read_user = request->body_read_user;
+    exchange->is_body_copied =
+        body_size == 0 || (request->body_read == NULL && body_size <= BODY_COPIED_MAX);
     exchange->is_head_request = strcmp(request->method, "HEAD") == 0;
     exchange->response_size_max = request->response_size_max;
     exchange->guard = request->guard;

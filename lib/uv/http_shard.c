@@ -193,6 +193,7 @@ void imi_shard_leave(imagine_http_exchange_t *exchange) {
 void imi_shard_resume(imagine_http_exchange_t *exchange) {
     imi_shard_t *shard = exchange->shard;
     exchange->is_held = false;
+    exchange->is_starved = false;
     shard->is_running = true; /* on_body is called inside */
     curl_easy_pause(exchange->easy, CURLPAUSE_CONT);
     shard->is_running = false;

@@ -26,6 +26,7 @@ static const char script[] =
     "  stream.on('error', () => {});\n"
     "  stream.on('data', (piece) => pieces.push(piece));\n"
     "  stream.on('end', () => {\n"
+    "    if (stream.destroyed) return;\n"
     "    if (path === 'ok') ok(stream);\n"
     "    else if (path === 'echo') text(stream, headers[':method'] + ' ' + "
     "Buffer.concat(pieces));\n"

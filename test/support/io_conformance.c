@@ -499,6 +499,110 @@ START_TEST(a_paused_answer_sends_nothing_and_can_be_cancelled) {
 }
 END_TEST
 
+/* ---- bodies in pieces ---------------------------------------------------------------------- */
+
+typedef struct source {
+    fetch_t fetch;
+    size_t given_size;
+    int hunger_count; /* how often it still has nothing to give at first */
+    int64_t failure;  /* given instead of the second piece; 0: none */
+    bool is_cancelling;
+    bool is_waiting;
+} source_t;
+
+enum { SOURCE_SIZE = 100000, SOURCE_PIECE = 7001 };
+
+static void on_fed(void *user) {
+    source_t *source = user;
+    source->is_waiting = false;
+    io->http_pause(io->context, source->fetch.exchange, 0);
+}
+
+static int64_t read_source(void *out, size_t capacity, void *user) {
+    source_t *source = user;
+    size_t size = SOURCE_SIZE - source->given_size;
+    imagine_timer_t *timer = NULL;
+    ck_assert_msg(source->fetch.exchange != NULL, "asked inside the call that starts it");
+    ck_assert_msg(!source->is_waiting, "asked although it had nothing to give");
+    ck_assert(!source->fetch.is_cancelled && !source->fetch.is_done);
+    ck_assert_uint_gt(size, 0);
+    if (source->given_size > 0 && source->is_cancelling)
+        cancel(&source->fetch);
+    if (source->given_size > 0 && source->failure != 0)
+        return source->failure;
+    if (source->hunger_count > 0) {
+        source->hunger_count--;
+        source->is_waiting = true;
+        ck_assert_int_eq(io->timer_start(io->context, 1, on_fed, source, &timer), 0);
+        return 0;
+    }
+    size = size < SOURCE_PIECE ? size : SOURCE_PIECE;
+    size = size < capacity ? size : capacity;
+    memset(out, 'a', size);
+    source->given_size += size;
+    return (int64_t)size;
+}
+
+static void start_source(source_t *source) {
+    fetch_t *fetch = &source->fetch;
+    imagine_http_exchange_t *exchange = NULL;
+    fetch->request.size = sizeof(fetch->request);
+    fetch->request.method = "PUT";
+    fetch->request.url = subject->url_ok();
+    fetch->request.body_read = read_source;
+    fetch->request.body_read_user = source;
+    fetch->request.body_size = SOURCE_SIZE;
+    ck_assert_int_eq(io->http_start(io->context, &fetch->request, &handler, fetch, &exchange), 0);
+    fetch->exchange = exchange;
+}
+
+static const int hungers[] = {0, 1, 5};
+
+START_TEST(a_body_in_pieces_is_asked_for_until_it_is_whole) { /* _i walks hungers */
+    source_t source = {.hunger_count = hungers[_i]};
+    start_source(&source);
+    run_until(&source.fetch.is_done);
+    ck_assert_int_eq(source.fetch.error, 0);
+    ck_assert_int_eq(source.fetch.status, 200);
+    ck_assert_int_eq(source.hunger_count, 0);
+    ck_assert_uint_eq(source.given_size, SOURCE_SIZE);
+    assert_over(&source.fetch);
+}
+END_TEST
+
+START_TEST(a_body_that_cannot_be_read_ends_the_exchange) {
+    source_t source = {.failure = IMAGINE_EIO};
+    start_source(&source);
+    run_until(&source.fetch.is_done);
+    assert_failed(&source.fetch, IMAGINE_EIO);
+    ck_assert_int_eq(source.fetch.was_sent, 0);
+}
+END_TEST
+
+START_TEST(an_exchange_can_be_cancelled_by_its_body) {
+    source_t source = {.is_cancelling = true};
+    start_source(&source);
+    run_until(&source.fetch.is_cancelled);
+    assert_over(&source.fetch);
+}
+END_TEST
+
+START_TEST(a_body_is_either_there_or_in_pieces) {
+    imagine_slice_t slice = {"x", 1};
+    source_t source = {.fetch.request = {.size = sizeof(source.fetch.request),
+                                         .method = "PUT",
+                                         .url = subject->url_ok(),
+                                         .body = &slice,
+                                         .body_count = 1,
+                                         .body_read = read_source,
+                                         .body_size = 1}};
+    imagine_http_exchange_t *exchange = NULL;
+    ck_assert_int_eq(
+        io->http_start(io->context, &source.fetch.request, &handler, &source, &exchange),
+        IMAGINE_EINVAL);
+}
+END_TEST
+
 static int refuse(const char *host, const char *address, void *user) {
     int *count = user;
     ck_assert_uint_gt(strlen(host), 0);
@@ -546,6 +650,11 @@ static void add_exchanges(TCase *tests) {
     tcase_add_loop_test(tests, an_exchange_can_cancel_itself_in_its_callbacks, AT_HEAD, AT_END);
     tcase_add_loop_test(tests, an_exchange_can_cancel_others_in_its_callbacks, 0, STEPS);
     tcase_add_loop_test(tests, an_exchange_can_start_another_in_its_callbacks, 0, STEPS);
+    tcase_add_loop_test(tests, a_body_in_pieces_is_asked_for_until_it_is_whole, 0,
+                        sizeof(hungers) / sizeof(hungers[0]));
+    tcase_add_test(tests, a_body_that_cannot_be_read_ends_the_exchange);
+    tcase_add_test(tests, an_exchange_can_be_cancelled_by_its_body);
+    tcase_add_test(tests, a_body_is_either_there_or_in_pieces);
     tcase_add_test(tests, a_guard_that_refuses_ends_the_exchange);
     tcase_add_test(tests, a_guard_that_allows_is_asked_and_changes_nothing);
     if (subject->url_moved != NULL)

@@ -34,7 +34,7 @@ static const struct {
     ROW(imagine_token_stats, size, reserved),
     ROW(imagine_counters, size, tasks),
     ROW(imagine_header, name, value),
-    ROW(imagine_http_request, size, guard_user),
+    ROW(imagine_http_request, size, body_size),
     ROW(imagine_http_head, size, header_count),
     ROW(imagine_http_end, size, message),
     ROW(imagine_http_handler, size, on_end),

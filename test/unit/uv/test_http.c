@@ -192,6 +192,79 @@ START_TEST(a_body_of_any_size_arrives_whole) { /* _i walks body_sizes */
 }
 END_TEST
 
+/* ---- a body in pieces ---------------------------------------------------------------------- */
+
+typedef struct source {
+    fetch_t fetch;
+    size_t size, given_size;
+    bool was_hungry;
+} source_t;
+
+static void on_fed(void *user) {
+    source_t *source = user;
+    io->http_pause(io->context, source->fetch.exchange, 0);
+}
+
+/* Nothing at every other call; then at most 5000 bytes. */
+static int64_t read_source(void *out, size_t capacity, void *user) {
+    source_t *source = user;
+    size_t left = source->size - source->given_size;
+    size_t size = left < capacity ? left : capacity;
+    imagine_timer_t *timer = NULL;
+    source->was_hungry = !source->was_hungry;
+    if (source->was_hungry) {
+        ck_assert_int_eq(io->timer_start(io->context, 0, on_fed, source, &timer), 0);
+        return 0;
+    }
+    size = size < 5000 ? size : 5000;
+    for (size_t i = 0; i < size; i++)
+        ((char *)out)[i] = (char)('a' + (source->given_size + i) % 23);
+    source->given_size += size;
+    return (int64_t)size;
+}
+
+static void send_source(source_t *source, const char *url) {
+    source->fetch.request.method = "PUT";
+    source->fetch.request.body_read = read_source;
+    source->fetch.request.body_read_user = source;
+    source->fetch.request.body_size = source->size;
+    start_fetch(&source->fetch, url);
+    uv_host_run_until(&source->fetch.is_done);
+    ck_assert_msg(source->fetch.error == 0, "%s", source->fetch.message);
+    ck_assert_uint_ge(source->fetch.text_size, source->size);
+    for (size_t i = 0; i < source->size; i++) {
+        char c = source->fetch.text[source->fetch.text_size - source->size + i];
+        ck_assert_msg(c == (char)('a' + i % 23), "byte %zu", i);
+    }
+    free(source->fetch.text);
+}
+
+static const size_t source_sizes[] = {0, 1, 4096, 5001, 16384, 200000};
+
+START_TEST(a_body_in_pieces_arrives_whole) { /* _i walks source_sizes */
+    source_t source = {.size = source_sizes[_i]};
+    send_source(&source, tcp_server_url(server, "/echo"));
+}
+END_TEST
+
+/* A kept connection that the server has closed meanwhile: what was read of a body cannot be read
+ * again, so that curl may not repeat it by itself. */
+START_TEST(a_body_in_pieces_is_not_sent_twice) {
+    fetch_t first = {0};
+    source_t source = {.size = 200000};
+    run_fetch(&first, "/once");
+    ck_assert_int_eq(first.error, 0);
+    source.fetch.request.method = "PUT";
+    source.fetch.request.body_read = read_source;
+    source.fetch.request.body_read_user = &source;
+    source.fetch.request.body_size = source.size;
+    run_fetch(&source.fetch, "/once");
+    ck_assert_int_eq(source.fetch.error, IMAGINE_EPROTOCOL);
+    ck_assert_uint_le(source.given_size, source.size);
+    free(first.text);
+}
+END_TEST
+
 static const struct {
     const char *name, *method, *url;
     imagine_header_t header;
@@ -631,6 +704,12 @@ START_TEST(exchanges_at_once_share_a_connection_over_http2) {
 }
 END_TEST
 
+START_TEST(a_body_in_pieces_arrives_whole_over_http2) { /* _i walks source_sizes */
+    source_t source = {.size = source_sizes[_i]};
+    send_source(&source, h2_server_url("/echo"));
+}
+END_TEST
+
 START_TEST(a_body_of_any_size_arrives_whole_over_http2) { /* _i walks body_sizes */
     size_t size = body_sizes[_i];
     char *data = malloc(size);
@@ -717,6 +796,8 @@ static TCase *plain_tests(void) {
     tcase_add_loop_test(tests, a_request_goes_out_as_asked, 0, COUNT_OF(sent_cases));
     tcase_add_test(tests, a_request_takes_nothing_over_from_the_one_before);
     tcase_add_loop_test(tests, a_body_of_any_size_arrives_whole, 0, COUNT_OF(body_sizes));
+    tcase_add_test(tests, a_body_in_pieces_is_not_sent_twice);
+    tcase_add_loop_test(tests, a_body_in_pieces_arrives_whole, 0, COUNT_OF(source_sizes));
     tcase_add_loop_test(tests, a_request_that_cannot_go_out_is_refused_at_once, 0,
                         COUNT_OF(invalid_cases));
     tcase_add_loop_test(tests, an_answer_comes_in_as_sent, 0, COUNT_OF(answer_cases));
@@ -747,6 +828,7 @@ static TCase *tls_tests(void) {
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, a_request_goes_out_as_asked, 0, COUNT_OF(sent_cases));
     tcase_add_loop_test(tests, a_body_of_any_size_arrives_whole, 0, COUNT_OF(body_sizes));
+    tcase_add_loop_test(tests, a_body_in_pieces_arrives_whole, 0, COUNT_OF(source_sizes));
     tcase_add_loop_test(tests, an_answer_comes_in_as_sent, 0, COUNT_OF(answer_cases));
     tcase_add_loop_test(tests, an_answer_that_breaks_is_told_why, 0, COUNT_OF(broken_cases));
     tcase_add_test(tests, exchanges_share_kept_connections);
@@ -769,6 +851,8 @@ static TCase *http2_tests(void) {
     tcase_add_checked_fixture(tests, setup_h2, uv_host_close);
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, exchanges_at_once_share_a_connection_over_http2);
+    tcase_add_loop_test(tests, a_body_in_pieces_arrives_whole_over_http2, 0,
+                        COUNT_OF(source_sizes));
     tcase_add_loop_test(tests, a_body_of_any_size_arrives_whole_over_http2, 0,
                         COUNT_OF(body_sizes));
     tcase_add_test(tests, a_broken_stream_is_told_and_leaves_the_others_alone);
