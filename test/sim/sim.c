@@ -241,6 +241,32 @@ static void send_head(imagine_http_exchange_t *exchange) {
     free(copy);
 }
 
+/* Takes what there is of a body in pieces. True: it is whole, and the answer may begin. */
+static bool take_body(imagine_http_exchange_t *exchange) {
+    while (exchange->body_read != NULL && exchange->body_left > 0) {
+        char piece[4096];
+        size_t capacity =
+            exchange->body_left < sizeof(piece) ? (size_t)exchange->body_left : sizeof(piece);
+        bool was_cancelled = false;
+        int64_t size;
+        exchange->was_cancelled = &was_cancelled;
+        size = exchange->body_read(piece, capacity, exchange->body_read_user);
+        if (was_cancelled)
+            return false;
+        exchange->was_cancelled = NULL;
+        ck_assert_int_le(size, (int64_t)capacity);
+        if (size < 0) {
+            finish(exchange, (int)size, false, "the request's body could not be read");
+            return false;
+        }
+        exchange->is_starved = size == 0;
+        if (size == 0)
+            return false;
+        exchange->body_left -= (uint64_t)size;
+    }
+    return true;
+}
+
 /* One step of an answer: head, a piece of the body, the end; each in an event of its own, because
  * the receiver may cancel in each of them. */
 static void on_due(void *user) {
@@ -248,6 +274,8 @@ static void on_due(void *user) {
     sim_reply_t *reply = exchange->reply;
     size_t left = reply->body_size - exchange->sent_size, size;
     exchange->event = NULL;
+    if (!take_body(exchange))
+        return;
     if (!exchange->has_head && (reply->error == 0 || reply->cut_at > 0)) {
         exchange->has_head = true;
         next_event(exchange, 0);
@@ -292,6 +320,9 @@ static int http_start(void *context, const imagine_http_request_t *request,
     exchange->handler = handler;
     exchange->user = user;
     exchange->reply = reply;
+    exchange->body_read = request->body_read;
+    exchange->body_read_user = request->body_read_user;
+    exchange->body_left = request->body_size;
     sim->exchange_count++;
     if (!reply->is_stalled)
         next_event(exchange, reply->delay_ms);
@@ -308,14 +339,19 @@ static void http_cancel(void *context, imagine_http_exchange_t *exchange) {
     if (exchange->time_limit != NULL)
         sim_event_remove(sim, exchange->time_limit);
     sim->exchange_count--;
+    if (exchange->was_cancelled != NULL)
+        *exchange->was_cancelled = true;
     sim_reply_free(exchange->reply);
     free(exchange);
 }
 
+/* Of the answer's body all comes, paused or not: whoever pauses has to bear one more piece. */
 static void http_pause(void *context, imagine_http_exchange_t *exchange, int32_t is_paused) {
     (void)context;
-    (void)exchange;
-    (void)is_paused;
+    if (is_paused == 0 && exchange->is_starved) {
+        exchange->is_starved = false;
+        next_event(exchange, 0);
+    }
 }
 
 /* ---- scripts ----------------------------------------------------------------------------------

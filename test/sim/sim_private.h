@@ -34,6 +34,11 @@ struct imagine_http_exchange {
     void *user;
     sim_reply_t *reply;
     sim_event_t *event, *time_limit;
+    imagine_http_body_cb body_read; /* NULL: the body is there */
+    void *body_read_user;
+    uint64_t body_left;
+    bool is_starved;     /* it had nothing to give */
+    bool *was_cancelled; /* tells who runs a callback of it */
     bool has_head;
     size_t sent_size;
 };

@@ -36,6 +36,9 @@ typedef struct event {
     imagine_timer_cb on_timer; /* a timer, or: */
 
     const imagine_http_handler_t *handler;
+    imagine_http_request_t request; /* of which the body still comes in; else body_read is NULL */
+    imi_buf_t wanted, sent;         /* its body, as in the script and as it comes */
+    bool is_starved;                /* it had nothing to give */
     bool has_head;
     int32_t status;
     imagine_header_t headers[HEADERS_MAX]; /* copies */
@@ -143,9 +146,10 @@ static void compare_bodies(script_io_t *script, const imi_buf_t *wanted, const i
     const char *wanted_text = wanted->size > 0 ? wanted->data : "";
     const char *sent_text = sent->size > 0 ? sent->data : "";
     cJSON *wanted_json = cJSON_Parse(wanted_text), *sent_json = cJSON_Parse(sent_text);
-    bool is_same = wanted_json != NULL && sent_json != NULL
-                       ? cJSON_Compare(wanted_json, sent_json, true)
-                       : strcmp(wanted_text, sent_text) == 0;
+    bool is_same =
+        wanted_json != NULL && sent_json != NULL
+            ? cJSON_Compare(wanted_json, sent_json, true)
+            : wanted->size == sent->size && memcmp(wanted_text, sent_text, sent->size) == 0;
     if (!is_same)
         complain(script, "the body that was sent:\n%s\nthe one in the script:\n%s", sent_text,
                  wanted_text);
@@ -199,9 +203,9 @@ static void compare_headers(script_io_t *script, const imagine_http_request_t *r
                      request->headers[i].value);
 }
 
-static void expect_request(script_io_t *script, const imagine_http_request_t *request) {
+static void expect_request(script_io_t *script, const imagine_http_request_t *request,
+                           event_t *event) {
     imi_slice_t line;
-    imi_buf_t wanted, sent;
     char first[2048];
     snprintf(first, sizeof(first), "%s %s", request->method, request->url);
     if (!take_line(script, "> ", &line)) {
@@ -211,16 +215,43 @@ static void expect_request(script_io_t *script, const imagine_http_request_t *re
     if (!imi_slice_equals(line, first))
         complain(script, "asked for: %s\nin the script: %.*s", first, (int)line.size, line.data);
     compare_headers(script, request);
-    imi_buf_init(&wanted, NULL, 0);
-    imi_buf_init(&sent, NULL, 0);
     while (take_line(script, ">> ", &line)) {
-        imi_buf_append(&wanted, line.data, line.size);
-        imi_buf_append_byte(&wanted, '\n');
+        imi_buf_append(&event->wanted, line.data, line.size);
+        imi_buf_append_byte(&event->wanted, '\n');
     }
-    read_body(request, &sent);
-    compare_bodies(script, &wanted, &sent);
-    imi_buf_reset(&wanted);
-    imi_buf_reset(&sent);
+    if (take_line(script, ">@", &line))
+        imi_buf_append(&event->wanted, picture, sizeof(picture));
+    if (request->body_read != NULL) {
+        event->request = *request; /* compared when it is whole */
+        return;
+    }
+    read_body(request, &event->sent);
+    compare_bodies(script, &event->wanted, &event->sent);
+}
+
+/* Takes what there is of a body in pieces. True: it is whole, and the answer may begin. */
+static bool take_body(script_io_t *script, event_t *event) {
+    const imagine_http_request_t *request = &event->request;
+    char piece[64];
+    while (request->body_read != NULL && event->sent.size < request->body_size) {
+        size_t left = (size_t)request->body_size - event->sent.size;
+        int64_t size = request->body_read(piece, left < sizeof(piece) ? left : sizeof(piece),
+                                          request->body_read_user);
+        event->is_starved = size == 0;
+        if (event->is_cancelled || size == 0)
+            return false;
+        if (size < 0) {
+            event->end.error = (int32_t)size;
+            event->status = 0;
+            event->request.body_read = NULL;
+            return true;
+        }
+        imi_buf_append(&event->sent, piece, (size_t)size);
+    }
+    if (request->body_read != NULL)
+        compare_bodies(script, &event->wanted, &event->sent);
+    event->request.body_read = NULL;
+    return true;
 }
 
 static int error_by_name(imi_slice_t name) {
@@ -301,6 +332,8 @@ static void event_remove(script_io_t *script, event_t *event) {
         free((char *)(uintptr_t)event->headers[i].value);
     }
     imi_buf_reset(&event->body);
+    imi_buf_reset(&event->wanted);
+    imi_buf_reset(&event->sent);
     free(event);
 }
 
@@ -311,7 +344,9 @@ static int http_start(void *context, const imagine_http_request_t *request,
     event_t *event = event_new(script, ANSWER_DELAY_MS, user);
     event->handler = handler;
     imi_buf_init(&event->body, NULL, 0);
-    expect_request(script, request);
+    imi_buf_init(&event->wanted, NULL, 0);
+    imi_buf_init(&event->sent, NULL, 0);
+    expect_request(script, request, event);
     read_answer(script, event);
     *out = (imagine_http_exchange_t *)event;
     return 0;
@@ -325,6 +360,7 @@ static void http_cancel(void *context, imagine_http_exchange_t *exchange) {
 static void http_pause(void *context, imagine_http_exchange_t *exchange, int32_t is_paused) {
     (void)context;
     ((event_t *)exchange)->is_paused = is_paused != 0;
+    ((event_t *)exchange)->is_starved = false;
 }
 
 static int timer_start(void *context, uint64_t delay_ms, imagine_timer_cb on_timer, void *user,
@@ -363,6 +399,8 @@ static int random_bytes(void *context, void *out, size_t size) {
 
 static void run_exchange(script_io_t *script, event_t *event) {
     const imagine_http_handler_t *handler = event->handler;
+    if (!take_body(script, event))
+        return;
     if (!event->has_head && event->status != 0) {
         imagine_http_head_t head = {.size = sizeof(head), .status = event->status};
         head.http_version = 11;
@@ -388,8 +426,9 @@ bool script_io_step(script_io_t *script) {
         next = event->next;
         if (event->is_cancelled)
             event_remove(script, event);
-        else if (!event->is_paused && (due == NULL || event->at_ms < due->at_ms ||
-                                       (event->at_ms == due->at_ms && event->order < due->order)))
+        else if (!event->is_paused && !event->is_starved &&
+                 (due == NULL || event->at_ms < due->at_ms ||
+                  (event->at_ms == due->at_ms && event->order < due->order)))
             due = event;
     }
     if (due == NULL)

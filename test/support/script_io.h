@@ -5,6 +5,7 @@
  *     > Name: value                 (of a multipart Content-Type without the boundary)
  *     >> text                       its body: JSON is compared as JSON, a form line by line, as
  *                                   "name: value" or "name: @filename type size"
+ *     >@ picture.png                its body: a picture (as image lines of transcripts)
  *     < 200                         the answer; then its headers, as
  *     < Name: value
  *     << text                       its body, a line feed behind each line
