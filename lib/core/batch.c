@@ -1,8 +1,6 @@
 /* batch.c: see batch.h.
  *
- * Who holds whom: the outer request holds its parts until its own memory goes, for the pictures lie
- * in theirs; a part holds the outer request while it may still send the caller's pictures, which
- * lie there. */
+ * The outer request holds its parts until its own memory goes, for the pictures lie in theirs. */
 #include "core/batch.h"
 
 #include <string.h>
@@ -13,8 +11,6 @@
 
 struct imi_batch {
     size_t part_count, left_count;
-    size_t borrower_count; /* parts that may still send the caller's pictures */
-    bool is_input_unwanted;
     imagine_request_t *parts[];
 };
 
@@ -43,18 +39,6 @@ static void on_part_done(int status, const imagine_result_t *result, void *user)
     request->batch->left_count--;
     if (request->batch->left_count == 0 && !atomic_load(&request->has_ended))
         settle(request);
-}
-
-static void on_part_sent(void *owner) {
-    imagine_request_t *request = owner;
-    if (--request->batch->borrower_count == 0 && request->batch->is_input_unwanted)
-        imi_request_drop_input(request);
-    imagine_request_release(request);
-}
-
-bool imi_batch_borrows(imagine_request_t *request) {
-    request->batch->is_input_unwanted = true;
-    return request->batch->borrower_count > 0;
 }
 
 static int start_part(imagine_request_t *request, size_t index, uint32_t count) {
@@ -87,9 +71,7 @@ static int start_part(imagine_request_t *request, size_t index, uint32_t count) 
         imagine_request_release(part);
         return err;
     }
-    part->release = on_part_sent; /* its end is put off while it starts */
-    part->owner = imagine_request_retain(request);
-    batch->borrower_count++;
+    imi_request_lend_input(request, part); /* its end is put off while it starts */
     batch->parts[batch->part_count++] = part;
     batch->left_count++;
     return 0;

@@ -15,9 +15,6 @@ void imi_batch_start(imagine_request_t *request);
 void imi_batch_cancel(imagine_request_t *request);
 /* Time is up: true if there are pictures, which the request has ended with. */
 bool imi_batch_settle(imagine_request_t *request);
-/* Are the caller's pictures still needed? If so, imi_request_drop_input() follows when they are
- * not. */
-bool imi_batch_borrows(imagine_request_t *request);
 void imi_batch_free(imagine_request_t *request);
 
 #endif

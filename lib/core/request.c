@@ -82,10 +82,11 @@ const imagine_result_t *imagine_request_result(const imagine_request_t *request)
 }
 
 /* The pictures that went in are not needed any more: a task may take minutes. */
-void imi_request_drop_input(imagine_request_t *request) {
+static void drop_input(imagine_request_t *request) {
     void (*release)(void *) = request->release;
-    if (request->batch != NULL && imi_batch_borrows(request))
-        return; /* it comes back here */
+    request->is_input_unwanted = true;
+    if (request->borrower_count > 0)
+        return; /* the last of them comes back here */
     request->params.image_count = 0;
     request->params.images = NULL;
     request->images = NULL;
@@ -94,6 +95,19 @@ void imi_request_drop_input(imagine_request_t *request) {
         request->release = NULL;
         release(request->owner);
     }
+}
+
+static void on_returned(void *owner) {
+    imagine_request_t *outer = owner;
+    if (--outer->borrower_count == 0 && outer->is_input_unwanted)
+        drop_input(outer);
+    imagine_request_release(outer);
+}
+
+void imi_request_lend_input(imagine_request_t *outer, imagine_request_t *inner) {
+    inner->release = on_returned;
+    inner->owner = imagine_request_retain(outer);
+    outer->borrower_count++;
 }
 
 static void on_deadline(void *user) {
@@ -448,7 +462,7 @@ void imi_request_call_ended(imagine_request_t *request, imagine_call_t *call) {
 void imi_request_became_task(imagine_request_t *request, const char *task_id, uint32_t predict_s) {
     imi_task_t *task = imi_task_new(request, task_id, predict_s);
     imi_trace(request, "task.created predict=%" PRIu32, predict_s);
-    imi_request_drop_input(request);
+    drop_input(request);
     if (task == NULL) { /* the work goes on all the same; nobody can ask for it */
         imi_request_fail(request, IMAGINE_ENOMEM, NULL);
         return;
@@ -507,7 +521,7 @@ static void delist(imagine_request_t *request) {
     stop_timer(request, &request->wait);
     imi_list_remove(&request->state_link);
     imi_list_remove(&request->link);
-    imi_request_drop_input(request);
+    drop_input(request);
     if (request->catalogue != NULL)
         imi_catalogue_release(request->catalogue);
     request->catalogue = NULL;

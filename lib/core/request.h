@@ -55,6 +55,8 @@ struct imagine_request {
     void (*on_pictures)(imagine_request_t *request);
     void (*release)(void *owner);
     void *owner;
+    uint32_t borrower_count; /* requests that may still send these pictures */
+    bool is_input_unwanted;  /* by this one */
     const char *task_id_asked;
     bool cancels_task; /* and gives it up */
 
@@ -110,8 +112,8 @@ int imi_request_resume(imagine_request_t *request, imi_task_t *task);
 /* The reader of a task that was given up: stops reading, and tells the provider. */
 void imi_request_give_up(imagine_request_t *reader);
 
-/* The pictures that went in are not needed any more. */
-void imi_request_drop_input(imagine_request_t *request);
+/* `inner` sends the pictures of `outer`, and holds it until they are not needed any more. */
+void imi_request_lend_input(imagine_request_t *outer, imagine_request_t *inner);
 
 /* Reports of the call under way (call.c). */
 void imi_request_call_ended(imagine_request_t *request, imagine_call_t *call);
