@@ -184,6 +184,8 @@ IMAGINE_API const char *imagine_call_image_url(imagine_call_t *call, size_t inde
 
 /** A JSON object. NULL: no memory, which everything below accepts. */
 IMAGINE_API imagine_body_t *imagine_body_json(imagine_call_t *call);
+/** A JSON text as it is, such as a filled template: nothing can be put into it. */
+IMAGINE_API imagine_body_t *imagine_body_whole(imagine_call_t *call, const char *json);
 /** multipart/form-data: put_text, put_int and put_number make fields. */
 IMAGINE_API imagine_body_t *imagine_body_multipart(imagine_call_t *call);
 /** `name` is NULL inside an array. A NULL text puts nothing. */
@@ -260,8 +262,9 @@ IMAGINE_API void imagine_call_sleep(imagine_call_t *call, uint64_t delay_ms, ima
  * most. */
 IMAGINE_API void imagine_call_poll(imagine_call_t *call, imagine_call_cb next);
 
-/** The provider took the work on as a task of this id: the caller is answered now, and this call
- * goes on as the one reader of the task, until it succeeds or fails. Not a step: go on with one. */
+/** The provider took the work on as a task of this id: for a video, the caller is answered now, and
+ * this call goes on as the one reader of the task, until it succeeds or fails; a job of another
+ * action can be read again after a restart, by `resume`. Not a step: go on with one. */
 IMAGINE_API void imagine_call_task(imagine_call_t *call, const char *task_id, uint32_t predict_s);
 
 /** The caller wants the text in pieces as they come (params.on_piece): ask the provider to stream,

@@ -172,6 +172,16 @@ imagine_body_t *imagine_body_json(imagine_call_t *call) {
     return body;
 }
 
+imagine_body_t *imagine_body_whole(imagine_call_t *call, const char *json) {
+    imagine_body_t *body = json != NULL ? new_body(call) : NULL;
+    if (body == NULL)
+        return NULL;
+    imi_buf_init(&body->json, &call->request->mem, 0);
+    imi_json_begin(&body->writer, &body->json);
+    imi_json_put_raw(&body->writer, NULL, imi_slice_of(json));
+    return body;
+}
+
 imagine_body_t *imagine_body_multipart(imagine_call_t *call) {
     imagine_body_t *body = new_body(call);
     uint64_t random[2];

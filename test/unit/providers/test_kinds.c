@@ -37,7 +37,7 @@ static void assert_listed(const char *name, int is_listed) {
     imagine_free(providers);
 }
 
-static const char *const kinds[] = {"gradio"};
+static const char *const kinds[] = {"gradio", "sdwebui"};
 
 START_TEST(a_kind_is_no_provider) { /* _i walks kinds */
     imagine_token_stats_t stats = {.size = sizeof(stats)};
@@ -62,6 +62,7 @@ static const struct {
     const char *models[3]; /* some of them */
 } examples[] = {
     {"gradio.json", "my-space", {"my-space/flux", "my-space/flux-edit"}},
+    {"sdwebui.json", "my-gpu", {"my-gpu/sdxl", "my-gpu/sd-1.5", "my-gpu/upscale"}},
 };
 
 /* As the server reads it: by the setting. */

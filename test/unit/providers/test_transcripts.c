@@ -5,6 +5,7 @@
  *     == name of the story
  *     tokens gitee t1,t2          settings; also: base PROVIDER ADDRESS, catalogue {…}
  *     image cat.png               a picture of the caller's, under this file name
+ *     cancel                      the task that comes of it is given up at once
  *     generate {"model": …}       the action and its parameters, as in the HTTP API
  *     > …                         the script: test/support/script_io.h
  *     = {"url": …}                the caller's answer, as the HTTP API gives it; a task's id reads
@@ -137,6 +138,7 @@ typedef struct player {
     imagine_image_t images[IMAGES_MAX];
     char filenames[IMAGES_MAX][64];
     size_t image_count;
+    bool cancels_task;
     int done_count, closed_count;
     char *answer; /* of the last request, as a result line has it */
     char task_id[200];
@@ -150,6 +152,8 @@ static void apply_setting(player_t *player, const char *line) {
         imagine_set_api_base(player->im, first, second);
     } else if (strncmp(line, "catalogue ", 10) == 0) {
         imagine_set_catalogue(player->im, line + 10, strlen(line + 10), NULL);
+    } else if (strcmp(line, "cancel") == 0) {
+        player->cancels_task = true;
     } else if (sscanf(line, "image %63s", first) == 1) {
         imagine_image_t *image = &player->images[player->image_count];
         snprintf(player->filenames[player->image_count], sizeof(player->filenames[0]), "%s", first);
@@ -242,6 +246,17 @@ static bool follow_task(player_t *player) {
     ck_abort_msg("%s: the task does not end", player->story->name);
 }
 
+/* Gives the task up and waits until the provider was told. false: the client would not. */
+static bool cancel_task(player_t *player) {
+    int wanted = player->done_count + 1, steps = 0;
+    if (imagine_task_cancel(player->im, player->task_id, on_done, player, NULL) != 0)
+        return false;
+    run_until(player, &player->done_count, wanted);
+    while (script_io_step(player->script))
+        ck_assert_msg(++steps < STEPS_MAX, "%s: does not end", player->story->name);
+    return true;
+}
+
 static void check_answer(const player_t *player, const char *wanted) {
     cJSON *wanted_json = cJSON_Parse(wanted);
     cJSON *json = player->answer != NULL ? cJSON_Parse(player->answer) : NULL;
@@ -273,8 +288,9 @@ static void play(const story_t *story, size_t piece_size, const imagine_allocato
             run_until(&player, &player.done_count, 1);
             if (allocator == NULL)
                 check_answer(&player, story->result);
-            if (player.task_id[0] != '\0' && follow_task(&player) && allocator == NULL &&
-                story->task_result != NULL)
+            if (player.task_id[0] != '\0' &&
+                (player.cancels_task ? cancel_task(&player) : follow_task(&player)) &&
+                allocator == NULL && story->task_result != NULL)
                 check_answer(&player, story->task_result);
         }
         complaint = allocator == NULL ? script_io_complaint(player.script) : NULL;

@@ -1,0 +1,12 @@
+/* picture_size.h: how large a picture is, by its header alone. */
+#ifndef IMI_PROVIDERS_PICTURE_SIZE_H
+#define IMI_PROVIDERS_PICTURE_SIZE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* PNG, JPEG, WebP and GIF. false: none of them, broken, or without a size. */
+bool imi_picture_size(const void *data, size_t size, uint32_t *out_width, uint32_t *out_height);
+
+#endif
