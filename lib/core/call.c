@@ -16,6 +16,7 @@
 
 #include "core/classify.h"
 #include "core/client.h"
+#include "core/job.h"
 #include "core/log.h"
 #include "core/request.h"
 #include "wire/base64.h"
@@ -482,7 +483,9 @@ void imagine_call_task(imagine_call_t *call, const char *task_id, uint32_t predi
     if (call->task_id == NULL)
         imi_call_end(call, task_id == NULL ? IMAGINE_EPROTOCOL : IMAGINE_ENOMEM,
                      "a task without an id");
-    else
+    else if (call->request->job != NULL)
+        imi_job_took(call->request, call->task_id, predict_s);
+    else if (call->request->action == IMI_VIDEO)
         imi_request_became_task(call->request, call->task_id, predict_s);
 }
 
@@ -499,7 +502,7 @@ void imagine_call_spent(imagine_call_t *call, int32_t is_for_model) {
 }
 
 void imagine_call_progress(imagine_call_t *call, double fraction, uint32_t queue_position) {
-    imi_task_t *task = call->request->task;
+    imi_task_t *task = call->request->job != NULL ? call->request->job : call->request->task;
     if (task == NULL)
         return;
     task->progress = fraction > 1 ? 1 : fraction;

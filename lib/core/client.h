@@ -66,6 +66,7 @@ struct imagine {
     uint32_t former_syncs;  /* storages that were replaced and are still closing */
     imi_map_t tasks;        /* id -> imi_task_t */
     imi_list_t ended_tasks; /* oldest first */
+    size_t kept_size;       /* of all outcomes */
 
     imi_list_t requests; /* accepted and not over, and those whose work goes on without a caller */
     uint32_t last_number;

@@ -312,6 +312,56 @@ int imi_params_read(imagine_request_t *request, imi_slice_t json, const char **o
     return 0;
 }
 
+char *imi_params_write(const imagine_request_t *request) {
+    const imagine_params_t *params = &request->params;
+    imi_json_writer_t writer;
+    imi_buf_t out;
+    imi_buf_init(&out, &request->im->mem, 0);
+    imi_json_begin(&writer, &out);
+    imi_json_open_object(&writer, NULL);
+    for (size_t i = 0; i < FIELD_COUNT; i++) {
+        const char *at = (const char *)params + fields[i].offset;
+        const char *text;
+        uint32_t small;
+        double number;
+        if (fields[i].kind == FIELD_TEXT && strcmp(fields[i].name, "webhookUrl") != 0) {
+            memcpy(&text, at, sizeof(text));
+            if (text != NULL)
+                imi_json_put_text(&writer, fields[i].name, text);
+        } else if (fields[i].kind == FIELD_WHOLE) {
+            memcpy(&small, at, sizeof(small));
+            if (small != 0)
+                imi_json_put_int(&writer, fields[i].name, small);
+        } else if (fields[i].kind == FIELD_POSITIVE) {
+            memcpy(&number, at, sizeof(number));
+            if (number > 0)
+                imi_json_put_number(&writer, fields[i].name, number);
+        }
+    }
+    imi_json_put_int(&writer, "seed", params->seed);
+    if (params->has_temperature)
+        imi_json_put_number(&writer, "temperature", params->temperature);
+    if (params->enable_hd != 0)
+        imi_json_put_bool(&writer, "enableHD", params->enable_hd > 0);
+    if (params->response_format != IMAGINE_FORMAT_ANY)
+        imi_json_put_text(&writer, "response_format",
+                          params->response_format == IMAGINE_FORMAT_URL ? "url" : "b64_json");
+    imi_json_open_array(&writer, "images");
+    for (size_t i = 0; i < params->image_count; i++) {
+        if (request->images[i].url == NULL || imi_text_starts_with(request->images[i].url, "data:"))
+            out.error = IMI_BUF_TOO_LARGE;
+        else
+            imi_json_put_text(&writer, NULL, request->images[i].url);
+    }
+    imi_json_close_array(&writer);
+    imi_json_close_object(&writer);
+    if (out.error != 0) {
+        imi_buf_reset(&out);
+        return NULL;
+    }
+    return imi_buf_take(&out, NULL);
+}
+
 /* ---- checking ---------------------------------------------------------------------------------
  */
 

@@ -17,6 +17,10 @@ int imi_params_add_images(imagine_request_t *request, const imagine_image_t *ima
 /* Reads the JSON body of an action. IMAGINE_EINVAL: *out_message (in the arena) names the field. */
 int imi_params_read(imagine_request_t *request, imi_slice_t json, const char **out_message);
 
+/* What was asked for, as JSON that imi_params_read() takes; free with imi_mem_free(). NULL: not
+ * possible (pictures that came as bytes), or no memory. */
+char *imi_params_write(const imagine_request_t *request);
+
 /* Bounds of every field, and what the action needs. 0 or IMAGINE_EINVAL. */
 int imi_params_check(imagine_request_t *request, const char **out_message);
 /* Provider, model, size, steps, guidance, seed, texts. 0, IMAGINE_EPROVIDER, IMAGINE_EACTION,

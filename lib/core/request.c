@@ -8,6 +8,7 @@
 #include "core/classify.h"
 #include "core/delivery.h"
 #include "core/fetch.h"
+#include "core/job.h"
 #include "core/log.h"
 #include "core/params.h"
 #include "core/result.h"
@@ -65,7 +66,7 @@ void imagine_request_release(imagine_request_t *request) {
     im = request->im;
     imi_result_reset(request);
     imi_batch_free(request);
-    request->batch = NULL;
+    imagine_request_release(request->worker);
     imi_buf_reset(&request->fetch.answer);
     if (request->kept != NULL)
         imi_call_free(request->kept);
@@ -159,17 +160,24 @@ int imi_request_start(imagine_request_t *request, int error, const char *message
     return 0;
 }
 
-int imi_request_resume(imagine_request_t *request, imi_task_t *task) {
+/* A request without a caller, for a task that is there already: `step` is its first one. */
+static int start_for_task(imagine_request_t *request, const imi_task_t *task,
+                          imagine_call_cb (*step_of)(const imagine_provider_t *code),
+                          imi_task_t *read_task) {
     imi_token_t *token = NULL;
-    const char *message = NULL;
+    imagine_call_cb step = NULL;
+    const char *message = NULL, *upstream_id = NULL;
     int err;
     request->params.size = sizeof(request->params);
     request->params.model = imi_arena_strdup(&request->arena, task->model);
-    if (request->params.model == NULL)
+    upstream_id = imi_arena_strdup(&request->arena, task->upstream_id);
+    if (request->params.model == NULL || upstream_id == NULL)
         return IMAGINE_ENOMEM;
     request->catalogue = imi_catalogue_retain(request->im->catalogue);
     err = imi_params_resolve(request, &message);
-    if (err == 0 && request->provider->code.resume == NULL)
+    if (err == 0)
+        step = step_of(&request->provider->code);
+    if (err == 0 && step == NULL)
         err = IMAGINE_ENOTSUP;
     if (err == 0 && task->fingerprint != NULL) {
         token = imi_pool_hold(request->provider->pool, task->fingerprint);
@@ -187,14 +195,34 @@ int imi_request_resume(imagine_request_t *request, imi_task_t *task) {
     }
     enlist(request);
     atomic_store(&request->has_ended, true);
-    atomic_store(&request->is_over, true); /* nobody waits for a resumed task's request */
+    atomic_store(&request->is_over, true); /* nobody waits for it */
     request->im->counters.in_flight--;
-    request->task = task;
-    task->reader = request;
-    if (imi_call_start(request, token, false, request->provider->code.resume, task->upstream_id) !=
-        0)
+    request->task = read_task;
+    if (read_task != NULL)
+        read_task->reader = request;
+    request->is_giving_up = read_task == NULL;
+    if (imi_call_start(request, token, false, step, upstream_id) != 0)
         imi_request_fail(request, IMAGINE_ENOMEM, NULL);
     return 0;
+}
+
+static imagine_call_cb resume_of(const imagine_provider_t *code) {
+    return code->resume;
+}
+
+static imagine_call_cb cancel_of(const imagine_provider_t *code) {
+    return code->cancel;
+}
+
+int imi_request_resume(imagine_request_t *request, imi_task_t *task) {
+    return start_for_task(request, task, resume_of, task);
+}
+
+void imi_request_tell_cancel(imagine_t *im, const imi_task_t *task) {
+    imagine_request_t *teller = imi_request_new(im, task->action);
+    if (teller != NULL && start_for_task(teller, task, cancel_of, NULL) != 0)
+        imi_trace(teller, "task.cancel untold id=%s", task->id);
+    imagine_request_release(teller);
 }
 
 /* What is asked for is looked at whole before anything is fetched, and fetched before anybody is
@@ -216,6 +244,11 @@ static void begin(imagine_request_t *request) {
  */
 
 static void attempt_all(imagine_request_t *request) {
+    if (imi_job_is_wanted(request)) {
+        imi_job_start(request);
+        return;
+    }
+    imi_job_sent(request);
     if (imi_batch_is_needed(request))
         imi_batch_start(request);
     else
@@ -472,6 +505,8 @@ void imi_request_became_task(imagine_request_t *request, const char *task_id, ui
         request->result.task_id = imi_arena_strdup(&request->arena, task->id);
         request->result.predict_s = predict_s;
         request->result.task_state = "processing";
+        if (request->params.is_job > 0)
+            request->result.http_status = 202;
         finish(request);
     }
 }
@@ -591,7 +626,9 @@ static void keep_outcome(imagine_request_t *request, bool has_succeeded, const c
 
 void imi_request_succeed(imagine_request_t *request) {
     if (atomic_load(&request->has_ended)) {
-        keep_outcome(request, true, request->kept != NULL ? request->kept->result->url : NULL);
+        char *outcome = imi_result_outcome(request);
+        keep_outcome(request, outcome != NULL, outcome != NULL ? outcome : "out of memory");
+        imi_mem_free(&request->mem, outcome);
         return;
     }
     finish(request);
@@ -637,23 +674,13 @@ static bool stop_work(imagine_request_t *request, bool is_closing) {
 
 void imi_request_give_up(imagine_request_t *reader) {
     imi_task_t *task = reader->task;
-    imagine_call_cb tell = reader->provider->code.cancel;
-    imi_token_t *token = NULL;
-    const char *upstream_id = imi_arena_strdup(&reader->arena, task->upstream_id);
-    if (tell != NULL && task->fingerprint != NULL)
-        token = imi_pool_hold(reader->provider->pool, task->fingerprint);
-    if (task->fingerprint != NULL && token == NULL)
-        tell = NULL;
     imagine_request_retain(reader);
     stop_work(reader, true);
     imi_task_ended(reader->im, task, false, "canceled");
     reader->task = NULL;
-    reader->is_giving_up = true;
-    if (tell == NULL || upstream_id == NULL || upstream_id[0] == '\0' ||
-        imi_call_start(reader, token, false, tell, upstream_id) != 0) {
-        if (atomic_load(&reader->is_over) && reader->call == NULL)
-            delist(reader);
-    }
+    if (atomic_load(&reader->is_over)) /* else its caller is still to be told of the task */
+        delist(reader);
+    imi_request_tell_cancel(reader->im, task);
     imagine_request_release(reader);
 }
 

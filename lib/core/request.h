@@ -58,15 +58,18 @@ struct imagine_request {
     uint32_t borrower_count; /* requests that may still send these pictures */
     bool is_input_unwanted;  /* by this one */
     const char *task_id_asked;
-    bool cancels_task; /* and gives it up */
 
     uint64_t deadline_at_ms;
     imagine_timer_t *timer; /* the deadline; at the very end, the deferred end */
     imagine_timer_t *wait;  /* a pause between attempts */
     bool is_starting;       /* inside the call that accepts it: an end is put off */
+    bool cancels_task;      /* task_id_asked's */
+    bool is_giving_up;      /* a task: what comes of it is nobody's */
     bool is_delivering;     /* inside params.on_piece: so is leaving */
     bool has_left;          /* … which the caller did */
     bool is_paused;         /* by imagine_pause() */
+    bool is_fetching;
+    bool has_json;
     bool is_waiting_for_state;
     imi_list_t state_link;
 
@@ -76,20 +79,22 @@ struct imagine_request {
     const char *api_id;       /* what the provider calls it */
     const char *key;          /* what the caller calls it, without the provider */
     imi_provider_t *provider;
-    imagine_call_t *call; /* the attempt under way */
-    imagine_call_t *kept; /* the one that succeeded: the result lies in its memory */
-    imi_batch_t *batch;   /* it is made of several (batch.c) */
-    imi_task_t *task;     /* this request is the reader of a task */
-    bool is_giving_up;    /* it was: now it only tells the provider */
+    imagine_call_t *call;      /* the attempt under way */
+    imagine_call_t *kept;      /* the one that succeeded: the result lies in its memory */
+    imi_batch_t *batch;        /* it is made of several (batch.c) */
+    imi_task_t *task;          /* this request is the reader of a task */
+    imi_task_t *job;           /* this request is the worker of a job (job.c) */
+    imagine_request_t *outer;  /* a worker: who may wait for it; a reference */
+    imagine_request_t *worker; /* a job: its result lies there; a reference */
+    const char *job_id;
+    imi_slice_t outcome; /* of the task that was asked about */
     uint32_t attempts;
 
-    imi_exchange_t fetch; /* of a picture, or of the result */
-    bool is_fetching;
+    imi_exchange_t fetch;          /* of a picture, or of the result */
     struct imi_delivery *delivery; /* the result is on its way to the caller: delivery.h */
 
     imagine_result_t result;
     imi_buf_t json;
-    bool has_json;
     imi_gap_t *gaps; /* where long addresses belong in `json` */
     size_t gap_count;
     void *bytes;            /* downloaded result; NULL: none */
@@ -111,6 +116,8 @@ int imi_request_resume(imagine_request_t *request, imi_task_t *task);
 
 /* The reader of a task that was given up: stops reading, and tells the provider. */
 void imi_request_give_up(imagine_request_t *reader);
+/* Tells the provider that nobody wants this task any more, as far as it can be told. */
+void imi_request_tell_cancel(imagine_t *im, const imi_task_t *task);
 
 /* `inner` sends the pictures of `outer`, and holds it until they are not needed any more. */
 void imi_request_lend_input(imagine_request_t *outer, imagine_request_t *inner);

@@ -85,6 +85,52 @@ static void put_failure(const imagine_result_t *result, imi_json_writer_t *write
     imi_json_put_text(writer, "code", imagine_err_name(result->status));
 }
 
+/* The members of the result that the task ended with. */
+static void put_outcome(imagine_request_t *request, imi_json_writer_t *writer) {
+    imi_json_cursor_t cursor = imi_json_walk(request->outcome);
+    imi_slice_t key, value;
+    if (request->outcome.data == NULL)
+        return;
+    put_urls(request, writer);
+    while (imi_json_next_member(&cursor, &key, &value)) {
+        const char *name;
+        if (imi_json_key_is(key, "url") || imi_json_key_is(key, "images"))
+            continue;
+        name = imi_arena_strndup(&request->arena, key.data, key.size);
+        if (name != NULL)
+            imi_json_put_raw(writer, name, value);
+    }
+}
+
+char *imi_result_outcome(imagine_request_t *request) {
+    const imagine_result_t *kept = request->kept != NULL ? request->kept->result : NULL;
+    imi_json_writer_t writer;
+    imi_buf_t out;
+    if (kept == NULL)
+        return NULL;
+    imi_buf_init(&out, &request->mem, 0);
+    imi_json_begin(&writer, &out);
+    imi_json_open_object(&writer, NULL);
+    if (kept->url != NULL)
+        imi_json_put_text(&writer, "url", kept->url);
+    if (kept->url_count > 0)
+        imi_json_open_array(&writer, "images");
+    for (size_t i = 0; i < kept->url_count; i++) {
+        imi_json_open_object(&writer, NULL);
+        imi_json_put_text(&writer, "url", kept->urls[i]);
+        imi_json_close_object(&writer);
+    }
+    if (kept->url_count > 0)
+        imi_json_close_array(&writer);
+    if (kept->text != NULL)
+        imi_json_put_text(&writer, "text", kept->text);
+    imi_json_close_object(&writer);
+    if (out.error == 0)
+        return imi_buf_take(&out, NULL);
+    imi_buf_reset(&out);
+    return NULL;
+}
+
 static bool write_json(imagine_request_t *request) {
     const imagine_result_t *result = &request->result;
     imi_json_writer_t writer;
@@ -96,9 +142,7 @@ static bool write_json(imagine_request_t *request) {
         put_failure(result, &writer);
     } else if (request->action == IMI_TASK_STATUS) {
         imi_json_put_text(&writer, "status", result->task_state);
-        put_urls(request, &writer);
-        if (result->text != NULL)
-            imi_json_put_text(&writer, "text", result->text);
+        put_outcome(request, &writer);
         if (strcmp(result->task_state, "processing") == 0 && result->progress >= 0)
             imi_json_put_number(&writer, "progress", result->progress);
         if (result->queue_position > 0)
@@ -108,6 +152,8 @@ static bool write_json(imagine_request_t *request) {
     } else if (result->task_id != NULL) {
         imi_json_put_text(&writer, "taskId", result->task_id);
         imi_json_put_int(&writer, "predict", result->predict_s);
+        if (result->http_status == 202)
+            imi_json_put_text(&writer, "status", result->task_state);
     } else if (result->text != NULL) {
         imi_json_put_text(&writer, "text", result->text);
         if (result->usage_json != NULL)

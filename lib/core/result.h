@@ -7,5 +7,7 @@
 /* The request that a result lies in. */
 imagine_request_t *imi_result_request(const imagine_result_t *result);
 void imi_result_reset(imagine_request_t *request);
+/* What the call brought, as a task keeps it: JSON to free with imi_mem_free(). NULL: no memory. */
+char *imi_result_outcome(imagine_request_t *request);
 
 #endif

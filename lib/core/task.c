@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/job.h"
 #include "core/log.h"
+#include "core/params.h"
 #include "core/request.h"
 #include "core/sync.h"
 #include "imagine/storage.h"
@@ -35,7 +37,10 @@ static void free_task(imagine_t *im, imi_task_t *task) {
     imi_mem_free(mem, task->model);
     imi_mem_free(mem, task->upstream_id);
     imi_mem_free(mem, task->fingerprint);
+    imi_mem_free(mem, task->params);
+    imi_mem_free(mem, task->webhook_url);
     imi_mem_free(mem, task->outcome);
+    im->kept_size -= task->outcome_size;
     imi_mem_free(mem, task);
 }
 
@@ -52,19 +57,27 @@ static void set_key(char out[KEY_SIZE], const char *id) {
 
 static const char *const state_names[] = {"processing", "success", "failed"};
 
-static void save(imagine_t *im, const imi_task_t *task) {
+/* What would not fit beside the rest of a record is not kept over a restart, and said to be so. */
+static const char too_large[] = "the result was too large to be kept over a restart";
+
+void imi_task_save(imagine_t *im, const imi_task_t *task) {
+    bool fits = task->outcome_size <= IMAGINE_STORAGE_VALUE_SIZE_MAX / 2;
     imi_json_writer_t writer;
     imi_buf_t buf;
     char key[KEY_SIZE];
     imi_buf_init(&buf, &im->mem, IMAGINE_STORAGE_VALUE_SIZE_MAX);
     imi_json_begin(&writer, &buf);
     imi_json_open_object(&writer, NULL);
+    imi_json_put_text(&writer, "action", imi_action_name(task->action));
     imi_json_put_text(&writer, "provider", task->provider);
     imi_json_put_text(&writer, "model", task->model);
     imi_json_put_text(&writer, "upstreamId", task->upstream_id);
     imi_json_put_text(&writer, "token", task->fingerprint);
-    imi_json_put_text(&writer, "state", state_names[task->state]);
-    imi_json_put_text(&writer, "outcome", task->outcome);
+    imi_json_put_text(&writer, "state", state_names[fits ? task->state : IMI_TASK_FAILED]);
+    imi_json_put_text(&writer, "outcome", fits ? task->outcome : too_large);
+    imi_json_put_bool(&writer, "sent", task->is_sent);
+    imi_json_put_text(&writer, "params", task->is_sent ? NULL : task->params);
+    imi_json_put_text(&writer, "webhook", task->webhook_url);
     imi_json_put_int(&writer, "predict", task->predict_s);
     imi_json_put_int(&writer, "created", task->created_unix_ms);
     imi_json_put_int(&writer, "ended", task->ended_unix_ms);
@@ -95,12 +108,17 @@ imi_task_t *imi_task_new(imagine_request_t *request, const char *upstream_id, ui
     task->upstream_id = imi_mem_strdup(mem, upstream_id);
     if (call != NULL && call->token != NULL)
         task->fingerprint = imi_mem_strdup(mem, imi_token_fingerprint(call->token));
+    task->action = request->action;
+    task->webhook_url = imi_mem_strdup(mem, request->params.webhook_url);
+    task->params = imi_params_write(request);
+    task->is_sent = upstream_id[0] != '\0';
     task->predict_s = predict_s;
     task->progress = -1;
     task->created_unix_ms = im->io->unix_ms(im->io->context);
     task->reader = request;
     if (task->id == NULL || task->provider == NULL || task->model == NULL ||
         task->upstream_id == NULL ||
+        (request->params.webhook_url != NULL && task->webhook_url == NULL) ||
         (call != NULL && call->token != NULL && task->fingerprint == NULL)) {
         free_task(im, task);
         return NULL;
@@ -108,22 +126,24 @@ imi_task_t *imi_task_new(imagine_request_t *request, const char *upstream_id, ui
     if (!add_task(im, task))
         return NULL;
     im->counters.tasks++;
-    save(im, task);
+    imi_task_save(im, task);
     imi_log(im, IMAGINE_LOG_INFO, "task.created id=%s provider=%s request=%" PRIu32, task->id,
             task->provider, request->number);
     return task;
 }
 
 void imi_task_ended(imagine_t *im, imi_task_t *task, bool has_succeeded, const char *outcome) {
-    task->state = has_succeeded ? IMI_TASK_SUCCESS : IMI_TASK_FAILED;
+    task->state = has_succeeded && outcome != NULL ? IMI_TASK_SUCCESS : IMI_TASK_FAILED;
     task->outcome = imi_mem_strdup(&im->mem, outcome != NULL ? outcome : "");
     if (task->outcome == NULL)
         task->state = IMI_TASK_FAILED;
+    task->outcome_size = task->outcome != NULL ? strlen(task->outcome) : 0;
+    im->kept_size += task->outcome_size;
     task->reader = NULL;
     task->ended_unix_ms = im->io->unix_ms(im->io->context);
     im->counters.tasks--;
     imi_list_append(&im->ended_tasks, &task->link);
-    save(im, task);
+    imi_task_save(im, task);
     imi_log(im, IMAGINE_LOG_INFO, "task.ended id=%s provider=%s state=%s", task->id, task->provider,
             state_names[task->state]);
 }
@@ -133,7 +153,8 @@ static void forget_old(imagine_t *im) {
     int64_t now_unix_ms = im->io->unix_ms(im->io->context);
     while (!imi_list_is_empty(&im->ended_tasks)) {
         imi_task_t *task = IMI_CONTAINER(im->ended_tasks.next, imi_task_t, link);
-        if (now_unix_ms - task->ended_unix_ms < IMI_TASK_KEPT_MS)
+        if (now_unix_ms - task->ended_unix_ms < IMI_TASK_KEPT_MS &&
+            im->kept_size <= IMI_TASKS_SIZE_MAX)
             return;
         imi_map_remove(&im->tasks, task->id, strlen(task->id));
         free_task(im, task);
@@ -151,6 +172,31 @@ void imi_tasks_reset(imagine_t *im) {
 /* ---- asking -----------------------------------------------------------------------------------
  */
 
+/* What a task's outcome says, as the result of whoever asks. */
+static bool read_outcome(imagine_request_t *request, const char *outcome) {
+    imagine_result_t *result = &request->result;
+    imi_slice_t json = imi_slice_of(imi_arena_strdup(&request->arena, outcome));
+    imi_slice_t images = imi_json_get(json, "images"), item;
+    imi_json_cursor_t cursor = imi_json_walk(images);
+    const char **urls = NULL;
+    size_t count = 0;
+    if (json.data == NULL)
+        return false;
+    result->url = imi_json_text(&request->arena, imi_json_get(json, "url"), &result->url_size);
+    result->text = imi_json_text(&request->arena, imi_json_get(json, "text"), NULL);
+    while (imi_json_next_item(&cursor, &item))
+        count++;
+    if (count > 1)
+        urls = imi_arena_zalloc(&request->arena, count * sizeof(*urls));
+    cursor = imi_json_walk(images);
+    for (size_t i = 0; urls != NULL && imi_json_next_item(&cursor, &item); i++)
+        urls[i] = imi_json_text(&request->arena, imi_json_get(item, "url"), NULL);
+    result->urls = urls;
+    result->url_count = urls != NULL ? count : 0;
+    request->outcome = json;
+    return true;
+}
+
 static void answer(imagine_request_t *request, const imi_task_t *task) {
     imagine_result_t *result = &request->result;
     const char *outcome = task->outcome != NULL ? task->outcome : "";
@@ -161,18 +207,19 @@ static void answer(imagine_request_t *request, const imi_task_t *task) {
     result->task_id = imi_arena_strdup(&request->arena, task->id);
     result->provider = imi_arena_strdup(&request->arena, task->provider);
     request->params.model = imi_arena_strdup(&request->arena, task->model);
-    if (task->state == IMI_TASK_SUCCESS) {
-        result->url = imi_arena_strdup(&request->arena, outcome);
-        result->url_size = strlen(outcome);
-    } else if (task->state == IMI_TASK_FAILED) {
+    if (task->state == IMI_TASK_FAILED)
         result->message = imi_arena_strdup(&request->arena, outcome);
-    }
-    imi_request_succeed(request);
+    if (task->state == IMI_TASK_SUCCESS && !read_outcome(request, outcome))
+        imi_request_fail(request, IMAGINE_ENOMEM, NULL);
+    else
+        imi_request_succeed(request);
 }
 
 static void answer_or_cancel(imagine_request_t *request, imi_task_t *task) {
     if (request->cancels_task && task->state == IMI_TASK_PROCESSING) {
-        if (task->reader != NULL)
+        if (task->reader != NULL && task->reader->job == task)
+            imi_job_cancel(task->reader);
+        else if (task->reader != NULL)
             imi_request_give_up(task->reader);
         else
             imi_task_ended(request->im, task, false, "canceled");
@@ -270,6 +317,7 @@ static imi_task_t *read_task(imagine_t *im, const char *id, imi_slice_t json) {
     imi_task_t *task = imi_mem_zalloc(&im->mem, sizeof(*task));
     imi_slice_t state = imi_json_plain_text(imi_json_get(json, "state"));
     imi_arena_t arena;
+    int action;
     if (task == NULL)
         return NULL;
     imi_arena_init(&arena, &im->mem, 0);
@@ -279,6 +327,11 @@ static imi_task_t *read_task(imagine_t *im, const char *id, imi_slice_t json) {
     task->model = read_text(im, &arena, json, "model");
     task->upstream_id = read_text(im, &arena, json, "upstreamId");
     task->fingerprint = read_text(im, &arena, json, "token");
+    task->params = read_text(im, &arena, json, "params");
+    task->webhook_url = read_text(im, &arena, json, "webhook");
+    action = imi_action_from_name(imi_json_text(&arena, imi_json_get(json, "action"), NULL));
+    task->action = action >= 0 ? (imi_action_t)action : IMI_VIDEO;
+    (void)imi_json_bool(imi_json_get(json, "sent"), &task->is_sent);
     task->outcome = read_text(im, &arena, json, "outcome");
     task->predict_s = (uint32_t)read_number(json, "predict");
     task->progress = -1;
@@ -288,6 +341,8 @@ static imi_task_t *read_task(imagine_t *im, const char *id, imi_slice_t json) {
                   : imi_slice_equals(state, "failed") ? IMI_TASK_FAILED
                                                       : IMI_TASK_PROCESSING;
     imi_arena_reset(&arena);
+    task->outcome_size = task->outcome != NULL ? strlen(task->outcome) : 0;
+    im->kept_size += task->outcome_size;
     if (task->id != NULL && task->provider != NULL && task->model != NULL &&
         task->upstream_id != NULL)
         return task;
@@ -297,8 +352,20 @@ static imi_task_t *read_task(imagine_t *im, const char *id, imi_slice_t json) {
 
 /* A task whose provider or token is not configured (yet) waits for that; it is not lost. */
 static void resume(imagine_t *im, imi_task_t *task) {
-    imagine_request_t *reader = imi_request_new(im, IMI_VIDEO);
-    int err = reader != NULL ? imi_request_resume(reader, task) : IMAGINE_ENOMEM;
+    imagine_request_t *reader = NULL;
+    int err = IMAGINE_ENOMEM;
+    if (task->upstream_id[0] == '\0' && (task->is_sent || task->params == NULL)) {
+        imi_task_ended(im, task, false,
+                       "interrupted by a restart: the provider may have carried it out");
+        return;
+    }
+    if (task->upstream_id[0] == '\0') {
+        err = imi_job_rerun(im, task);
+    } else {
+        reader = imi_request_new(im, task->action);
+        if (reader != NULL)
+            err = imi_request_resume(reader, task);
+    }
     imi_log(im, err == 0 ? IMAGINE_LOG_INFO : IMAGINE_LOG_WARN, "task.%s id=%s provider=%s",
             err == 0 ? "resumed" : "waits", task->id, task->provider);
     imagine_request_release(reader);

@@ -10,6 +10,8 @@
 #include "wire/list.h"
 
 #define IMI_TASK_KEPT_MS (24 * 60 * 60 * 1000)
+#define IMI_TASKS_SIZE_MAX ((size_t)256 * 1024 * 1024) /* outcomes in memory; then the oldest go \
+                                                        */
 #define IMI_TASK_TIME_MAX_MS (2 * 60 * 60 * 1000) /* a provider that needs longer has lost it */
 
 typedef enum imi_task_state {
@@ -25,18 +27,25 @@ typedef struct imi_task {
     char *upstream_id; /* the provider's */
     char *fingerprint; /* of the token that made it; NULL: none */
     imi_task_state_t state;
-    char *outcome; /* address, or reason of the failure */
+    imi_action_t action;
+    bool is_sent;      /* a job: its provider may have been asked */
+    char *params;      /* a job that could begin again: what was asked for, as JSON; else NULL */
+    char *webhook_url; /* NULL: none */
+    char *outcome;     /* the result as JSON, or the reason of the failure */
+    size_t outcome_size;
     uint32_t predict_s;
     double progress;         /* 0…1; negative: not known */
     uint32_t queue_position; /* 0: not known, or not waiting */
     int64_t created_unix_ms;
     int64_t ended_unix_ms;
-    imagine_request_t *reader; /* borrowed: the reader lets go when it ends */
+    imagine_request_t *reader; /* or a job's worker. Borrowed: it lets go when it ends */
     imi_list_t link;           /* in ended_tasks once it has ended */
 } imi_task_t;
 
 /* A new one for a request whose provider took the work on. NULL: no memory. */
 imi_task_t *imi_task_new(imagine_request_t *request, const char *upstream_id, uint32_t predict_s);
+void imi_task_save(imagine_t *im, const imi_task_t *task);
+/* `outcome`: the result as JSON, an address, or the reason of the failure. */
 void imi_task_ended(imagine_t *im, imi_task_t *task, bool has_succeeded, const char *outcome);
 
 /* Answers a task-status request, from memory or the store. */

@@ -20,7 +20,6 @@
 
 typedef struct job {
     imi_gradio_upload_t upload; /* first: the upload leaves itself as the call's state */
-    const char *task_id;
     imi_size_t size;
     uint32_t poll_count;
 } job_t;
@@ -157,25 +156,34 @@ static void create(imagine_call_t *call) {
 }
 
 static void on_created(imagine_call_t *call, const imagine_http_response_t *response) {
-    job_t *job = imagine_call_state(call);
+    const char *task_id = imagine_response_string(response, "task_id");
     note_quota(call, response);
-    job->task_id = imagine_response_string(response, "task_id");
-    if (job->task_id != NULL)
-        imagine_call_poll(call, poll_task);
-    else
+    if (task_id == NULL) {
         imagine_call_fail(call, IMAGINE_EPROTOCOL, "an answer without task_id");
+        return;
+    }
+    imagine_call_task(call, task_id, 0);
+    imagine_call_poll(call, poll_task);
 }
 
 static void poll_task(imagine_call_t *call) {
     static const imagine_header_t task_type = {"X-ModelScope-Task-Type", "image_generation"};
-    const job_t *job = imagine_call_state(call);
-    const char *id = imagine_call_escape(call, job->task_id);
+    const char *id = imagine_call_escape(call, imagine_call_task_id(call));
     imagine_call_request_t request = {.size = sizeof(request), .limit = IMAGINE_LIMIT_STATUS};
     if (id != NULL)
         request.url = imagine_call_url(call, imagine_call_concat(call, "/tasks/", id));
     request.headers = &task_type;
     request.header_count = 1;
     imagine_call_http(call, &request, on_polled);
+}
+
+static void resume(imagine_call_t *call) {
+    void *job = imagine_call_alloc(call, sizeof(job_t));
+    imagine_call_set_state(call, job);
+    if (job != NULL)
+        poll_task(call);
+    else
+        imagine_call_fail(call, IMAGINE_ENOMEM, NULL);
 }
 
 static void on_polled(imagine_call_t *call, const imagine_http_response_t *response) {
@@ -220,5 +228,6 @@ const imagine_provider_t imi_provider_modelscope = {
     .generate = generate,
     .edit = edit,
     .text = text,
+    .resume = resume,
     .classify = classify,
 };

@@ -280,7 +280,7 @@ static const exchange_case_t action_cases[] = {
     {"unknown fields are ignored", NULL, "POST", "/api/v1/generate", JSON,
      "{\"model\":\"test/one\",\"prompt\":\"a "
      "cat\",\"colour\":[{}],\"webhookUrl\":\"https://a.test\","
-     "\"async\":true}",
+     "\"asynchronous\":true}",
      200, "https://cdn.test/1.png", NULL},
     {"three pictures", NULL, "POST", "/api/v1/generate", JSON,
      "{\"model\":\"test/one\",\"prompt\":\"a cat\",\"n\":3}", 200,

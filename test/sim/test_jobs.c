@@ -1,0 +1,275 @@
+/* test_jobs.c: any action as a job, in the simulated world: who is answered when, what a restart
+ * finds, what a cancel does. */
+#include <stdio.h>
+#include <string.h>
+
+#include "sim/sim.h"
+#include "support/check_main.h"
+
+#define PICTURE "{\"data\":[{\"url\":\"https://cdn.test/1.png\"}]}"
+static const char job[] =
+    "{\"model\":\"gitee/z-image-turbo\",\"prompt\":\"a cat\",\"seed\":5,\"async\":true}";
+static const char scope_job[] =
+    "{\"model\":\"modelscope/flux-2\",\"prompt\":\"a cat\",\"async\":true}";
+
+static sim_t *open_world(void) {
+    sim_t *sim = sim_open(1);
+    ck_assert_int_eq(imagine_set_tokens(sim->im, "gitee", "first-secret"), 0);
+    ck_assert_int_eq(imagine_set_tokens(sim->im, "modelscope", "other-secret"), 0);
+    return sim;
+}
+
+static const imagine_result_t *result_of(const sim_request_t *request) {
+    return imagine_request_result(request->request);
+}
+
+static sim_request_t *ask(sim_t *sim, const char *action, const char *task_id) {
+    char body[128];
+    snprintf(body, sizeof(body), "{\"taskId\":\"%s\"}", task_id);
+    sim_request_t *question = sim_start(sim, action, body);
+    sim_run(sim, 1);
+    ck_assert_int_eq(question->done_count, 1);
+    return question;
+}
+
+START_TEST(the_caller_gets_an_id_and_the_task_the_whole_result) {
+    sim_t *sim = open_world();
+    sim_reply(sim, 3000, 200, PICTURE);
+    sim_request_t *request = sim_start(sim, "generate", job), *question;
+    sim_run(sim, 1);
+    ck_assert_int_eq(request->status, 0);
+    ck_assert_int_eq(request->http_status, 202);
+    ck_assert_uint_eq(strlen(request->task_id), 32);
+    ck_assert_ptr_nonnull(
+        strstr(imagine_result_json(result_of(request), NULL), "\"status\":\"processing\""));
+    question = ask(sim, "task-status", request->task_id);
+    ck_assert_str_eq(imagine_result_json(result_of(question), NULL), "{\"status\":\"processing\"}");
+    sim_run(sim, 5000);
+    for (int i = 0; i < 2; i++) { /* the same each time */
+        question = ask(sim, "task-status", request->task_id);
+        ck_assert_str_eq(
+            imagine_result_json(result_of(question), NULL),
+            "{\"status\":\"success\",\"url\":\"https://cdn.test/1.png\",\"width\":2048,"
+            "\"height\":2048,\"seed\":5,\"steps\":9}");
+        ck_assert_str_eq(result_of(question)->url, "https://cdn.test/1.png");
+    }
+    sim_close(sim);
+}
+END_TEST
+
+START_TEST(bad_input_is_told_at_once) {
+    sim_t *sim = open_world();
+    sim_request_t *request =
+        sim_start(sim, "generate", "{\"model\":\"gitee/flux-2\",\"async\":true}");
+    sim_run(sim, 1);
+    ck_assert_int_eq(request->http_status, 400);
+    sim_close(sim);
+}
+END_TEST
+
+START_TEST(who_waits_a_moment_gets_a_quick_result) { /* _i: is it quick? */
+    imagine_params_t params = IMAGINE_PARAMS_INIT;
+    sim_t *sim = open_world();
+    params.model = "gitee/z-image-turbo";
+    params.prompt = "a cat";
+    params.is_job = 1;
+    params.job_wait_ms = 2000;
+    sim_reply(sim, _i == 1 ? 1000 : 3000, 200, PICTURE);
+    sim_request_t *request = sim_start_params(sim, &params);
+    sim_run(sim, 1999);
+    ck_assert_int_eq(request->done_count, _i);
+    sim_run(sim, 10);
+    ck_assert_int_eq(request->http_status, _i == 1 ? 200 : 202);
+    ck_assert_str_eq(request->url, _i == 1 ? "https://cdn.test/1.png" : "");
+    sim_close(sim);
+}
+END_TEST
+
+START_TEST(a_job_waits_for_a_token_that_cools) {
+    sim_t *sim = open_world();
+    sim_reply_with(sim, 10, 429, "Retry-After: 60\n", "{\"message\":\"slow down\"}");
+    sim_reply(sim, 10, 200, PICTURE);
+    sim_request_t *request = sim_start(sim, "generate", job);
+    sim_run(sim, 70 * 1000);
+    ck_assert_str_eq(ask(sim, "task-status", request->task_id)->task_state, "success");
+    sim_close(sim);
+}
+END_TEST
+
+/* Ends one life in the middle of a job and begins the next. */
+static sim_t *next_life(sim_t *sim, sim_store_t *store, char task_id[64],
+                        const sim_request_t *request) {
+    snprintf(task_id, 64, "%s", request->task_id);
+    sim_close(sim);
+    ck_assert(!sim_store_contains(store, "secret"));
+    return open_world();
+}
+
+START_TEST(what_may_have_been_carried_out_is_not_repeated_by_the_next_life) {
+    sim_store_t *store = sim_store_new();
+    sim_t *sim = open_world();
+    char task_id[64];
+    sim_attach_store(sim, store);
+    sim_run(sim, 10);
+    sim_stall(sim);
+    sim_request_t *request = sim_start(sim, "generate", job);
+    sim_run(sim, 100);
+    sim = next_life(sim, store, task_id, request);
+    sim_attach_store(sim, store);
+    sim_run(sim, 1000);
+    ck_assert(sim->trace == NULL || strstr(sim->trace, "http.start") == NULL);
+    sim_request_t *question = ask(sim, "task-status", task_id);
+    ck_assert_str_eq(question->task_state, "failed");
+    ck_assert_ptr_nonnull(strstr(result_of(question)->message, "restart"));
+    sim_close(sim);
+    sim_store_free(store);
+}
+END_TEST
+
+START_TEST(what_the_provider_has_an_id_for_is_read_on_by_the_next_life) {
+    sim_store_t *store = sim_store_new();
+    sim_t *sim = open_world();
+    char task_id[64];
+    sim_attach_store(sim, store);
+    sim_run(sim, 10);
+    sim_reply(sim, 10, 200, "{\"task_id\":\"theirs\"}");
+    sim_request_t *request = sim_start(sim, "generate", scope_job);
+    sim_run(sim, 500);
+    sim = next_life(sim, store, task_id, request);
+    sim_reply(sim, 10, 200, "{\"task_status\":\"SUCCEED\",\"output_images\":[\"https://c.t/1\"]}");
+    sim_attach_store(sim, store);
+    sim_run(sim, 10000);
+    ck_assert_ptr_nonnull(strstr(sim->trace, "GET /v1/tasks/theirs"));
+    sim_request_t *question = ask(sim, "task-status", task_id);
+    ck_assert_str_eq(question->task_state, "success");
+    ck_assert_str_eq(question->url, "https://c.t/1");
+    sim_close(sim);
+    sim_store_free(store);
+}
+END_TEST
+
+START_TEST(an_outcome_is_told_by_the_next_life_too) {
+    sim_store_t *store = sim_store_new();
+    sim_t *sim = open_world();
+    char task_id[64];
+    sim_attach_store(sim, store);
+    sim_run(sim, 10);
+    sim_reply(sim, 10, 200, PICTURE);
+    sim_request_t *request = sim_start(sim, "generate", job);
+    sim_run(sim, 500);
+    sim = next_life(sim, store, task_id, request);
+    sim_attach_store(sim, store);
+    sim_run(sim, 100);
+    sim_request_t *question = ask(sim, "task-status", task_id);
+    ck_assert_str_eq(question->task_state, "success");
+    ck_assert_str_eq(question->url, "https://cdn.test/1.png");
+    sim_close(sim);
+    sim_store_free(store);
+}
+END_TEST
+
+START_TEST(a_cancel_at_any_time_leaves_a_task_that_failed) { /* _i: after so many ms */
+    sim_t *sim = open_world();
+    sim_reply(sim, 3, 200, "{\"task_id\":\"theirs\"}");
+    sim_reply(sim, 10, 200, "{\"task_status\":\"SUCCEED\",\"output_images\":[\"https://c.t/1\"]}");
+    sim_request_t *request = sim_start(sim, "generate", scope_job);
+    sim_run(sim, (uint64_t)_i);
+    sim_request_t *question = ask(sim, "task-cancel", request->task_id);
+    ck_assert_str_eq(question->task_state, "failed");
+    ck_assert_str_eq(result_of(question)->message, "canceled");
+    sim_run(sim, 20000);
+    ck_assert_str_eq(ask(sim, "task-status", request->task_id)->task_state, "failed");
+    sim_close(sim);
+}
+END_TEST
+
+START_TEST(a_cancel_comes_too_late_for_what_has_ended) {
+    sim_t *sim = open_world();
+    sim_reply(sim, 10, 200, PICTURE);
+    sim_request_t *request = sim_start(sim, "generate", job);
+    sim_run(sim, 500);
+    ck_assert_str_eq(ask(sim, "task-cancel", request->task_id)->task_state, "success");
+    sim_close(sim);
+}
+END_TEST
+
+START_TEST(a_job_of_three_pictures_brings_three) {
+    sim_t *sim = open_world();
+    for (int i = 0; i < 3; i++)
+        sim_reply(sim, 10, 200, PICTURE);
+    sim_request_t *request =
+        sim_start(sim, "generate",
+                  "{\"model\":\"gitee/z-image-turbo\",\"prompt\":\"a\",\"n\":3,\"async\":true}");
+    sim_run(sim, 500);
+    sim_request_t *question = ask(sim, "task-status", request->task_id);
+    ck_assert_uint_eq(result_of(question)->url_count, 3);
+    ck_assert_ptr_nonnull(strstr(imagine_result_json(result_of(question), NULL), "\"images\":["));
+    sim_close(sim);
+}
+END_TEST
+
+START_TEST(a_text_is_a_job_too) {
+    sim_t *sim = open_world();
+    sim_reply(sim, 10, 200, "{\"choices\":[{\"message\":{\"content\":\"better\"}}]}");
+    sim_request_t *request =
+        sim_start(sim, "text", "{\"model\":\"gitee/qwen-3\",\"prompt\":\"a\",\"async\":true}");
+    sim_run(sim, 500);
+    ck_assert_str_eq(
+        imagine_result_json(result_of(ask(sim, "task-status", request->task_id)), NULL),
+        "{\"status\":\"success\",\"text\":\"better\"}");
+    sim_close(sim);
+}
+END_TEST
+
+START_TEST(no_allocation_may_fail_badly) {
+    bool has_failed = true;
+    for (size_t n = 1; has_failed; n++) {
+        sim_t *sim = sim_open_failing(1, n);
+        if (sim == NULL)
+            continue;
+        imagine_set_tokens(sim->im, "gitee", "a,b");
+        imagine_set_tokens(sim->im, "modelscope", "c");
+        for (int i = 0; i < 3; i++)
+            sim_reply(sim, 5, 200, PICTURE);
+        sim_request_t *request = sim_start(sim, "generate", job);
+        sim_run(sim, 10000);
+        if (request != NULL && request->task_id[0] != '\0')
+            sim_start(sim, "task-status", "{\"taskId\":\"0123456789abcdef0123456789abcdef\"}");
+        for (int i = 0; i < 3; i++)
+            sim_reply(sim, 5, 200,
+                      "{\"task_id\":\"t\",\"task_status\":\"SUCCEED\",\"output_images\":[\"https://"
+                      "c.t/1\"]}");
+        request = sim_start(sim, "generate", scope_job);
+        sim_run(sim, 500);
+        if (request != NULL && request->task_id[0] != '\0') {
+            char body[128];
+            snprintf(body, sizeof(body), "{\"taskId\":\"%s\"}", request->task_id);
+            sim_start(sim, "task-cancel", body);
+        }
+        sim_run(sim, 20000);
+        has_failed = sim->mem.has_failed;
+        sim_close(sim);
+    }
+}
+END_TEST
+
+static Suite *jobs_suite(void) {
+    Suite *suite = suite_create("jobs");
+    TCase *tcase = tcase_create("jobs");
+    tcase_add_test(tcase, the_caller_gets_an_id_and_the_task_the_whole_result);
+    tcase_add_test(tcase, bad_input_is_told_at_once);
+    tcase_add_loop_test(tcase, who_waits_a_moment_gets_a_quick_result, 0, 2);
+    tcase_add_test(tcase, a_job_waits_for_a_token_that_cools);
+    tcase_add_test(tcase, what_may_have_been_carried_out_is_not_repeated_by_the_next_life);
+    tcase_add_test(tcase, what_the_provider_has_an_id_for_is_read_on_by_the_next_life);
+    tcase_add_test(tcase, an_outcome_is_told_by_the_next_life_too);
+    tcase_add_loop_test(tcase, a_cancel_at_any_time_leaves_a_task_that_failed, 1, 8);
+    tcase_add_test(tcase, a_cancel_comes_too_late_for_what_has_ended);
+    tcase_add_test(tcase, a_job_of_three_pictures_brings_three);
+    tcase_add_test(tcase, a_text_is_a_job_too);
+    tcase_add_test(tcase, no_allocation_may_fail_badly);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+IMI_CHECK_MAIN(jobs_suite)
