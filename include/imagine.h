@@ -464,6 +464,8 @@ typedef struct imagine_form {
                                      release(owner) is called, once, on the loop's thread */
     void *owner;
     imagine_piece_cb on_piece; /* see imagine_params_t */
+    int32_t is_job;            /* 1: as "async": true in the JSON */
+    uint32_t job_wait_ms;
 } imagine_form_t;
 /**
  * imagine_submit() with pictures beside the JSON, and without a copy where `release` is given. When

@@ -135,6 +135,7 @@ static int start_inner(imagine_request_t *request, imi_task_t *task) {
     imagine_params_t params = request->params;
     int err = worker != NULL ? 0 : IMAGINE_ENOMEM;
     params.is_job = 0;
+    params.on_piece = NULL; /* its caller may be gone by then */
     params.has_seed = 1; /* the one drawn, which the caller is told */
     params.images = NULL;
     params.image_count = 0;

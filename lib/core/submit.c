@@ -32,6 +32,9 @@ static int read_form(imagine_request_t *request, const imagine_form_t *form,
     if (err == 0)
         err = imi_params_read(request, json, out_message);
     request->params.on_piece = form->on_piece;
+    request->params.job_wait_ms = form->job_wait_ms;
+    if (form->is_job > 0)
+        request->params.is_job = 1;
     if (err == 0 && request->action == IMI_TASK_STATUS)
         request->task_id_asked = imi_json_text(&request->arena, imi_json_get(json, "taskId"), NULL);
     return err;

@@ -2,6 +2,7 @@
  * lies, and the result's JSON to the host as it lies: neither is copied. */
 #include "gateway/action.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "gateway/answer.h"
@@ -36,6 +37,8 @@ void imi_action_carry_out(imagine_exchange_t *exchange) {
     imi_gateway_body_t *body = exchange->body;
     imagine_form_t form = {.size = sizeof(form),
                            .action = exchange->route->action,
+                           .is_job = exchange->wants_job,
+                           .job_wait_ms = exchange->job_wait_ms,
                            .release = on_body_unused,
                            .owner = body};
     const imi_refusal_t *refusal = imi_gateway_body_finish(body, &form);
@@ -60,7 +63,9 @@ static void on_body_unused(void *owner) {
     imi_gateway_body_release(owner);
 }
 
-void imi_action_task_status(imagine_exchange_t *exchange) {
+static void ask_task(imagine_exchange_t *exchange,
+                     int (*ask)(imagine_t *im, const char *task_id, imagine_done_cb done,
+                                void *user, imagine_request_t **out)) {
     bool is_broken = false;
     const char *task_id = imi_exchange_parameter(exchange, "taskId", &is_broken);
     int err;
@@ -69,12 +74,19 @@ void imi_action_task_status(imagine_exchange_t *exchange) {
         return;
     }
     exchange->is_pending = true;
-    err =
-        imagine_task_status(exchange->gateway->im, task_id, on_done, exchange, &exchange->request);
+    err = ask(exchange->gateway->im, task_id, on_done, exchange, &exchange->request);
     if (err != 0) {
         exchange->is_pending = false;
         imi_answer_failed_call(exchange, err);
     }
+}
+
+void imi_action_task_status(imagine_exchange_t *exchange) {
+    ask_task(exchange, imagine_task_status);
+}
+
+void imi_action_cancel_task(imagine_exchange_t *exchange) {
+    ask_task(exchange, imagine_task_cancel);
 }
 
 /* ---- what came of it ---------------------------------------------------------------------------
@@ -127,6 +139,11 @@ static void answer_unknown_task(imagine_exchange_t *exchange, const imagine_resu
 static void answer_success(imagine_exchange_t *exchange, const imagine_result_t *result) {
     imagine_slice_t pieces[PIECES_MAX];
     size_t count = imagine_result_json_slices(result, pieces, PIECES_MAX);
+    if (result->http_status == 202) {
+        snprintf(exchange->location, sizeof(exchange->location), "/api/v1/task-status?taskId=%s",
+                 result->task_id);
+        imi_answer_header(exchange, "Location", exchange->location);
+    }
     if (count == 0)
         imi_answer_failed_call(exchange, IMAGINE_ENOMEM);
     else
@@ -187,8 +204,9 @@ static void end_stream(imagine_exchange_t *exchange, const imagine_result_t *res
 
 static void on_done(int status, const imagine_result_t *result, void *user) {
     imagine_exchange_t *exchange = user;
-    bool is_stream = exchange->is_streaming ||
-                     (status == 0 && result->text == NULL && strcmp(result->action, "text") == 0);
+    bool is_stream =
+        exchange->is_streaming ||
+        (result->http_status == 200 && result->text == NULL && strcmp(result->action, "text") == 0);
     exchange->is_pending = false;
     if (exchange->is_released)
         imi_gateway_exchange_free(exchange);

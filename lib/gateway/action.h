@@ -6,5 +6,6 @@
 
 void imi_action_carry_out(imagine_exchange_t *exchange);
 void imi_action_task_status(imagine_exchange_t *exchange);
+void imi_action_cancel_task(imagine_exchange_t *exchange);
 
 #endif

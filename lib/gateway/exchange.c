@@ -17,6 +17,8 @@ static void start_body_timer(imagine_gateway_t *gateway);
 static void on_body_time(void *user);
 static void carry_out_when_ready(imagine_exchange_t *exchange);
 
+#define JOB_WAIT_MAX_S 600 /* longer than that no proxy keeps a request */
+
 static const imi_refusal_t draining = {503, IMAGINE_ECLOSED, "Service Unavailable",
                                        "the server is shutting down"};
 static const imi_refusal_t busy = {503, IMAGINE_EBUSY, "Service Unavailable",
@@ -97,7 +99,7 @@ static imagine_exchange_t *new_exchange(imagine_gateway_t *gateway,
     set_id(gateway, exchange->id);
     imi_buf_init(&exchange->text, exchange->mem, 0);
     imi_list_init(&exchange->awaited);
-    exchange->route = imi_route_find(imi_exchange_path(exchange));
+    exchange->route = imi_route_find(imi_exchange_path(exchange), exchange->method);
     exchange->began_at_ms = gateway->io->now_ms(gateway->io->context);
     gateway->in_flight++;
     imi_answer_header(exchange, "X-Request-Id", exchange->id);
@@ -188,6 +190,24 @@ static const imi_refusal_t *check_caller(imagine_exchange_t *exchange,
     return refusal;
 }
 
+/* RFC 7240: "respond-async" and "wait=20" among others, in any order. */
+static void read_preference(imagine_exchange_t *exchange, imi_slice_t prefer) {
+    imi_slice_t item;
+    while (imi_slice_split(&prefer, ',', &item)) {
+        uint64_t seconds = 0;
+        item = imi_slice_trim(item);
+        if (imi_slice_equals_nocase(item, "respond-async"))
+            exchange->wants_job = true;
+        if (item.size <= 5 || !imi_slice_equals_nocase((imi_slice_t){item.data, 5}, "wait="))
+            continue;
+        for (size_t i = 5; i < item.size && item.data[i] >= '0' && item.data[i] <= '9'; i++)
+            seconds = seconds < JOB_WAIT_MAX_S ? seconds * 10 + (uint64_t)(item.data[i] - '0')
+                                               : JOB_WAIT_MAX_S;
+        exchange->job_wait_ms =
+            (uint32_t)(1000 * (seconds < JOB_WAIT_MAX_S ? seconds : JOB_WAIT_MAX_S));
+    }
+}
+
 /* Every reason in the head to go no further, in the order of http-api.md: framing, CORS, shutting
  * down, who calls, what, how often, and how large. */
 static void judge_head(imagine_exchange_t *exchange, const imagine_gateway_request_t *request) {
@@ -197,6 +217,7 @@ static void judge_head(imagine_exchange_t *exchange, const imagine_gateway_reque
     imi_gateway_head_t head;
     imi_caller_t caller;
     refusal = imi_gateway_head_read(&head, request->headers, request->header_count);
+    read_preference(exchange, head.prefer);
     exchange->wants_events = imi_text_has_nocase(head.accept, "text/event-stream");
     exchange->has_body = head.is_chunked || head.content_length > 0;
     exchange->body_left = head.is_chunked ? -1 : head.content_length > 0 ? head.content_length : 0;

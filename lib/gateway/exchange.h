@@ -26,7 +26,8 @@
 enum {
     IMI_EXCHANGE_HEADERS_MAX = 20,
     IMI_EXCHANGE_ID_SIZE = 16,
-    IMI_EXCHANGE_DECIMAL_SIZE = 21, /* any 64-bit number and a NUL */
+    IMI_EXCHANGE_DECIMAL_SIZE = 21,  /* any 64-bit number and a NUL */
+    IMI_EXCHANGE_LOCATION_SIZE = 72, /* /api/v1/task-status?taskId= and an id of ours */
 };
 
 struct imagine_exchange {
@@ -44,6 +45,8 @@ struct imagine_exchange {
     bool is_pending; /* the library owes a callback */
     bool is_answered;
     bool wants_events; /* Accept: text/event-stream */
+    bool wants_job;    /* Prefer: respond-async */
+    uint32_t job_wait_ms;
     bool is_streaming; /* the answer has begun, and pieces of it follow */
     bool is_aborted;
     bool is_released;
@@ -71,6 +74,7 @@ struct imagine_exchange {
     char remaining_text[IMI_EXCHANGE_DECIMAL_SIZE];
     char reset_text[IMI_EXCHANGE_DECIMAL_SIZE];
     char retry_text[IMI_EXCHANGE_DECIMAL_SIZE];
+    char location[IMI_EXCHANGE_LOCATION_SIZE];
 
     size_t path_size;
     size_t query_size;

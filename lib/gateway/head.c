@@ -31,6 +31,7 @@ typedef enum field {
     FIELD_FORWARDED,
     FIELD_IF_NONE_MATCH,
     FIELD_ORIGIN,
+    FIELD_PREFER,
     FIELD_TRANSFER_ENCODING,
 } field_t;
 
@@ -40,6 +41,7 @@ static const struct {
 } fields[] = {
     {{"accept", 6}, FIELD_ACCEPT},
     {{"origin", 6}, FIELD_ORIGIN},
+    {{"prefer", 6}, FIELD_PREFER},
     {{"forwarded", 9}, FIELD_FORWARDED},
     {{"content-type", 12}, FIELD_CONTENT_TYPE},
     {{"authorization", 13}, FIELD_AUTHORIZATION},
@@ -95,6 +97,9 @@ static const imi_refusal_t *read_field(imi_gateway_head_t *head, field_t field, 
         break;
     case FIELD_ORIGIN:
         head->origin = value;
+        break;
+    case FIELD_PREFER:
+        head->prefer = value;
         break;
     case FIELD_TRANSFER_ENCODING:
         if (head->is_chunked || !imi_slice_equals_nocase(value, "chunked"))

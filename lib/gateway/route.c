@@ -16,6 +16,8 @@ static const imi_route_t routes[] = {
      imi_action_carry_out},
     {V1 "task-status", "task-status", NULL, IMI_GET, IMI_WHO_USER, IMI_LIMIT_STATUS,
      imi_action_task_status},
+    {V1 "task-status", "task-cancel", NULL, IMI_DELETE, IMI_WHO_USER, IMI_LIMIT_STATUS,
+     imi_action_cancel_task},
     {V1 "imagine", "generate", "generate", IMI_POST, IMI_WHO_USER, IMI_LIMIT_POST,
      imi_action_carry_out},
     {V1 "edit", "edit", "edit", IMI_POST, IMI_WHO_USER, IMI_LIMIT_POST, imi_action_carry_out},
@@ -71,10 +73,19 @@ static bool starts_with(imi_slice_t path, const char *prefix) {
     return path.size >= size && memcmp(path.data, prefix, size) == 0;
 }
 
-const imi_route_t *imi_route_find(imi_slice_t path) {
-    for (size_t i = 0; i < ROUTE_STATIC; i++)
-        if (imi_slice_equals(path, routes[i].path))
+/* Of rows with one path the one that takes the method, else the first. */
+const imi_route_t *imi_route_find(imi_slice_t path, imi_method_t method) {
+    const imi_route_t *found = NULL;
+    for (size_t i = 0; i < ROUTE_STATIC; i++) {
+        if (!imi_slice_equals(path, routes[i].path))
+            continue;
+        if (imi_route_takes(&routes[i], method))
             return &routes[i];
+        if (found == NULL)
+            found = &routes[i];
+    }
+    if (found != NULL)
+        return found;
     if (starts_with(path, V1))
         return &routes[ROUTE_UNKNOWN_V1];
     if (starts_with(path, API "/") || imi_slice_equals(path, API))
@@ -92,6 +103,8 @@ bool imi_route_takes(const imi_route_t *route, imi_method_t method) {
 }
 
 const char *imi_route_allow(const imi_route_t *route) {
+    if (route->carry_out == imi_action_task_status)
+        return "GET, HEAD, DELETE, OPTIONS"; /* the row behind it */
     switch (route->method) {
     case IMI_POST:
         return "POST, OPTIONS";

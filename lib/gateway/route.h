@@ -33,7 +33,7 @@ imi_method_t imi_method_from_name(const char *name);
 
 /* Never NULL: below /api an unknown path has a route of its own (without carry_out), elsewhere it
  * belongs to the static files. */
-const imi_route_t *imi_route_find(imi_slice_t path);
+const imi_route_t *imi_route_find(imi_slice_t path, imi_method_t method);
 bool imi_route_is_api(const imi_route_t *route); /* below /api: CORS applies */
 bool imi_route_takes(const imi_route_t *route, imi_method_t method);
 const char *imi_route_allow(const imi_route_t *route); /* for the Allow header */

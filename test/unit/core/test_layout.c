@@ -30,7 +30,7 @@ static const struct {
     ROW(imagine_params, size, response_format),
     ROW(imagine_result, size, reserved),
     ROW(imagine_slice, data, size),
-    ROW(imagine_form, size, on_piece),
+    ROW(imagine_form, size, job_wait_ms),
     ROW(imagine_token_stats, size, reserved),
     ROW(imagine_counters, size, tasks),
     ROW(imagine_header, name, value),
