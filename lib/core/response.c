@@ -21,9 +21,10 @@ const char *imagine_response_header(const imagine_http_response_t *response, con
     return NULL;
 }
 
+/* A NULL path is one that no memory was left for. */
 static imi_slice_t value_at(const imagine_http_response_t *response, const char *path) {
     imi_slice_t body = {response->body, response->body_size};
-    return imi_json_get(body, path);
+    return path != NULL ? imi_json_get(body, path) : (imi_slice_t){NULL, 0};
 }
 
 static void *remember(imagine_call_t *call, void *pointer) {

@@ -11,6 +11,7 @@ const size_t imi_builtin_provider_count =
     sizeof(imi_builtin_providers) / sizeof(imi_builtin_providers[0]);
 
 const imagine_provider_t *const imi_builtin_kinds[] = {
+    &imi_kind_comfyui,
     &imi_kind_gradio,
     &imi_kind_sdwebui,
 };
