@@ -83,6 +83,8 @@ int imi_call_start(imagine_request_t *request, imi_token_t *token, bool is_probe
 void imi_call_end(imagine_call_t *call, int error, const char *message);
 /* What the result's text is when the provider gave this one (NULL: it streamed). */
 const char *imi_stream_finish(imagine_call_t *call, const char *text);
+/* Delivers the pieces that came too early. */
+void imi_stream_flush(imagine_call_t *call);
 /* The request was paused or goes on: so does the exchange under way. */
 void imi_stream_paused(imagine_call_t *call);
 /* Has it reached a provider, so that its work may be paid for already? */

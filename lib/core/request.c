@@ -578,6 +578,8 @@ static void call_back(imagine_request_t *request) {
     im->counters.in_flight--;
     imi_trace(request, "done status=%s attempts=%" PRIu32, imagine_err_name(request->result.status),
               request->attempts);
+    if (request->kept != NULL && request->result.status == 0)
+        imi_stream_flush(request->kept);
     if (request->done != NULL)
         request->done(request->result.status, &request->result, request->user);
     atomic_store_explicit(&request->is_over, true, memory_order_release);

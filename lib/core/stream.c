@@ -1,7 +1,8 @@
 /* stream.c: a text on its way to its caller in pieces, and back-pressure the other way.
  *
  * The caller's function runs inside the provider's step, and may want to leave there: that is put
- * off until it has returned (request->is_delivering), and then ends the call. */
+ * off until it has returned (request->is_delivering), and then ends the call. It never runs inside
+ * the caller's own call: what comes that early waits in call->streamed. */
 #include <string.h>
 
 #include "core/call.h"
@@ -12,10 +13,47 @@ int32_t imagine_call_wants_pieces(const imagine_call_t *call) {
     return call->request->params.on_piece != NULL ? 1 : 0;
 }
 
+void imi_stream_flush(imagine_call_t *call) {
+    imagine_request_t *request = call->request;
+    imi_buf_t text = call->streamed;
+    if (request->params.on_piece == NULL || text.size == 0)
+        return;
+    imi_buf_init(&call->streamed, &request->mem, 0);
+    request->is_delivering = true;
+    request->params.on_piece(text.data, text.size, request->user);
+    request->is_delivering = false;
+    imi_buf_reset(&text);
+}
+
+static void on_next_turn(void *user) {
+    imagine_request_t *request = user;
+    request->wait = NULL;
+    if (request->call == NULL)
+        return; /* it has ended, and brings them with the end */
+    imi_stream_flush(request->call);
+    if (request->has_left)
+        imi_request_abandon(request, IMAGINE_ECANCELED, false);
+}
+
+/* Keeps it for the next turn of the loop. */
+static void put_off(imagine_call_t *call, const char *text, size_t size) {
+    imagine_request_t *request = call->request;
+    const imagine_io_t *io = call->im->io;
+    int err = imi_buf_append(&call->streamed, text, size);
+    if (err == 0 && request->wait == NULL)
+        err = io->timer_start(io->context, 0, on_next_turn, request, &request->wait);
+    if (err != 0)
+        imi_call_end(call, IMAGINE_ENOMEM, NULL);
+}
+
 static void deliver(imagine_call_t *call, const char *text, size_t size) {
     imagine_request_t *request = call->request;
     if (atomic_load(&request->has_ended)) /* the caller has left; what is paid for is read on */
         return;
+    if (request->is_starting || call->streamed.size > 0) {
+        put_off(call, text, size);
+        return;
+    }
     request->is_delivering = true;
     request->params.on_piece(text, size, request->user);
     request->is_delivering = false;
