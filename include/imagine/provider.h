@@ -98,8 +98,8 @@ struct imagine_provider {
     imagine_call_cb video;
     imagine_call_cb upscale;
     imagine_call_cb resume; /* go on with a task after a restart: imagine_call_task_id() */
-    imagine_call_cb cancel; /* the caller gave a task up: tell the provider, with one step at most.
-                               NULL: it cannot be told */
+    imagine_call_cb cancel; /* the caller gave a task up: tell the provider. Its id is "" where none
+                               was given to imagine_call_task(). NULL: it cannot be told */
     void (*classify)(imagine_call_t *call, const imagine_http_response_t *response,
                      imagine_verdict_t *verdict); /* NULL: the core's verdict stands */
     void *user;                                   /* imagine_call_user() */

@@ -89,13 +89,18 @@ void imi_job_sent(imagine_request_t *worker) {
     imi_task_save(worker->im, worker->job);
 }
 
+/* Which token the work was given to. NULL: none, or no memory. */
+static char *fingerprint_of(const imagine_call_t *call) {
+    return call != NULL && call->token != NULL
+               ? imi_mem_strdup(&call->im->mem, imi_token_fingerprint(call->token))
+               : NULL;
+}
+
 void imi_job_took(imagine_request_t *worker, const char *upstream_id, uint32_t predict_s) {
     imi_task_t *task = worker->job;
     const imagine_call_t *call = worker->call;
     char *id = imi_mem_strdup(&worker->im->mem, upstream_id);
-    char *fingerprint = NULL;
-    if (call != NULL && call->token != NULL)
-        fingerprint = imi_mem_strdup(&worker->im->mem, imi_token_fingerprint(call->token));
+    char *fingerprint = fingerprint_of(call);
     if (id == NULL || (call != NULL && call->token != NULL && fingerprint == NULL)) {
         imi_mem_free(&worker->im->mem, id); /* it can only not be resumed */
         return;
@@ -136,7 +141,7 @@ static int start_inner(imagine_request_t *request, imi_task_t *task) {
     int err = worker != NULL ? 0 : IMAGINE_ENOMEM;
     params.is_job = 0;
     params.on_piece = NULL; /* its caller may be gone by then */
-    params.has_seed = 1; /* the one drawn, which the caller is told */
+    params.has_seed = 1;    /* the one drawn, which the caller is told */
     params.images = NULL;
     params.image_count = 0;
     if (err == 0)
@@ -189,12 +194,21 @@ void imi_job_start(imagine_request_t *request) {
 
 void imi_job_cancel(imagine_request_t *worker) {
     imi_task_t *task = worker->job;
+    bool has_reached = worker->call != NULL && imi_call_has_reached(worker->call);
     worker->job = NULL;
     worker->is_giving_up = true;
     imi_task_ended(worker->im, task, false, "canceled");
-    if (task->upstream_id[0] != '\0')
+    if (has_reached && task->fingerprint == NULL)
+        task->fingerprint = fingerprint_of(worker->call);
+    if (has_reached || task->upstream_id[0] != '\0')
         imi_request_tell_cancel(worker->im, task);
-    imagine_cancel(worker);
+    if (worker->batch != NULL || worker->is_delivering) {
+        imagine_cancel(worker);
+        return;
+    }
+    worker->is_starting = true;                           /* its end is put off, as always */
+    imi_request_abandon(worker, IMAGINE_ECANCELED, true); /* paid for or not: nobody wants it */
+    worker->is_starting = false;
 }
 
 int imi_job_rerun(imagine_t *im, imi_task_t *task) {

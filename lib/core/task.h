@@ -10,8 +10,9 @@
 #include "wire/list.h"
 
 #define IMI_TASK_KEPT_MS (24 * 60 * 60 * 1000)
-#define IMI_TASKS_SIZE_MAX ((size_t)256 * 1024 * 1024) /* outcomes in memory; then the oldest go \
-                                                        */
+#define IMI_TASKS_SIZE_MAX                                                                  \
+    ((size_t)256 * 1024 * 1024)                   /* outcomes in memory; then the oldest go \
+                                                   */
 #define IMI_TASK_TIME_MAX_MS (2 * 60 * 60 * 1000) /* a provider that needs longer has lost it */
 
 typedef enum imi_task_state {

@@ -403,9 +403,14 @@ static void tell(imagine_call_t *call, const char *path, imagine_body_t *body,
 }
 
 /* Out of the queue if it still waits there, which is nothing to a prompt that is being worked on.
- */
+ * One without an id is just being queued, and stays: an interruption would hit another's. */
 static void cancel(imagine_call_t *call) {
-    imagine_body_t *body = imagine_body_json(call);
+    imagine_body_t *body;
+    if (imagine_call_task_id(call)[0] == '\0') {
+        imagine_call_fail(call, IMAGINE_ECANCELED, "the prompt has no id yet");
+        return;
+    }
+    body = imagine_body_json(call);
     imagine_body_open_array(body, "delete");
     imagine_body_put_text(body, NULL, imagine_call_task_id(call));
     imagine_body_close(body);

@@ -5,7 +5,7 @@
  *     == name of the story
  *     tokens gitee t1,t2          settings; also: base PROVIDER ADDRESS, catalogue {…}
  *     image cat.png               a picture of the caller's, under this file name
- *     cancel                      the task that comes of it is given up at once
+ *     cancel 1500                 the task that comes of it is given up so many ms later
  *     generate {"model": …}       the action and its parameters, as in the HTTP API
  *     > …                         the script: test/support/script_io.h
  *     = {"url": …}                the caller's answer, as the HTTP API gives it; a task's id reads
@@ -139,6 +139,7 @@ typedef struct player {
     char filenames[IMAGES_MAX][64];
     size_t image_count;
     bool cancels_task;
+    int cancel_after_ms;
     int done_count, closed_count;
     char *answer; /* of the last request, as a result line has it */
     char task_id[200];
@@ -152,7 +153,7 @@ static void apply_setting(player_t *player, const char *line) {
         imagine_set_api_base(player->im, first, second);
     } else if (strncmp(line, "catalogue ", 10) == 0) {
         imagine_set_catalogue(player->im, line + 10, strlen(line + 10), NULL);
-    } else if (strcmp(line, "cancel") == 0) {
+    } else if (sscanf(line, "cancel %d", &player->cancel_after_ms) == 1) {
         player->cancels_task = true;
     } else if (sscanf(line, "image %63s", first) == 1) {
         imagine_image_t *image = &player->images[player->image_count];
@@ -248,7 +249,11 @@ static bool follow_task(player_t *player) {
 
 /* Gives the task up and waits until the provider was told. false: the client would not. */
 static bool cancel_task(player_t *player) {
+    const imagine_io_t *io = script_io_table(player->script);
+    uint64_t cancel_at_ms = io->now_ms(io->context) + (uint64_t)player->cancel_after_ms;
     int wanted = player->done_count + 1, steps = 0;
+    while (io->now_ms(io->context) < cancel_at_ms && script_io_step(player->script))
+        ck_assert_msg(++steps < STEPS_MAX, "%s: does not end", player->story->name);
     if (imagine_task_cancel(player->im, player->task_id, on_done, player, NULL) != 0)
         return false;
     run_until(player, &player->done_count, wanted);
