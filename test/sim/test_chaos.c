@@ -36,8 +36,35 @@ static void start_one(sim_t *sim) {
         params.model = models[sim_random(sim) % 5];
         params.prompt = body;
         params.timeout_ms = sim_random(sim) % 4 == 0 ? 1 + (uint32_t)(sim_random(sim) % 20000) : 0;
+        params.is_job = sim_random(sim) % 5 == 0;
+        params.job_wait_ms = sim_random(sim) % 2 == 0 ? (uint32_t)(sim_random(sim) % 30000) : 0;
         params.wait_ms = sim_random(sim) % 2 == 0 ? (uint32_t)(sim_random(sim) % 60000) : 0;
         sim_start_params(sim, &params);
+    }
+}
+
+static void give_up(sim_t *sim, const sim_request_t *request) {
+    char body[128];
+    snprintf(body, sizeof(body), "{\"taskId\":\"%s\"}", request->task_id);
+    if (request->task_id[0] != '\0')
+        sim_start(sim, "task-cancel", body);
+}
+
+/* No job is lost: whoever got an id finds out what became of it. */
+static void every_task_has_ended(sim_t *sim) {
+    size_t count = sim->request_count;
+    for (size_t i = 0; i < count && sim->request_count < SIM_REQUESTS_MAX; i++) {
+        char body[128];
+        if (sim->requests[i].task_id[0] == '\0')
+            continue;
+        snprintf(body, sizeof(body), "{\"taskId\":\"%s\"}", sim->requests[i].task_id);
+        sim_request_t *question = sim_start(sim, "task-status", body);
+        if (question == NULL)
+            continue;
+        sim_run(sim, 2000);
+        ck_assert_str_ne(question->task_state, "processing");
+        /* The clock's jumps may have taken it over its 24 hours. */
+        ck_assert(question->status == 0 || question->status == IMAGINE_ENOTFOUND);
     }
 }
 
@@ -60,6 +87,8 @@ static void run_world(uint64_t seed) {
             sim_run(sim, sim_random(sim) % 5000);
         if (sim_random(sim) % 6 == 0 && sim->request_count > 0)
             imagine_cancel(sim->requests[sim_random(sim) % sim->request_count].request);
+        if (sim_random(sim) % 25 == 0 && sim->request_count > 0)
+            give_up(sim, &sim->requests[sim_random(sim) % sim->request_count]);
         if (sim_random(sim) % 40 == 0)
             sim_store_set_mode(store, (sim_store_mode_t)(sim_random(sim) % 3));
         if (sim_random(sim) % 60 == 0) /* a jump forward; backward, quota days would come twice */
@@ -69,6 +98,8 @@ static void run_world(uint64_t seed) {
         sim_run(sim, 10 * 60 * 1000);
         ck_assert_msg(sim->done_count == sim->accepted_count, "seed %llu: %zu of %zu ended",
                       (unsigned long long)seed, sim->done_count, sim->accepted_count);
+        sim_run(sim, 3 * 60 * 60 * 1000);
+        every_task_has_ended(sim);
     }
     sim_close(sim);
     sim_store_free(store);
