@@ -9,6 +9,8 @@
 #include "wire/json.h"
 #include "wire/ratio.h"
 #include "wire/str.h"
+#include "wire/url.h"
+#include "wire/urlcheck.h"
 
 #define PROMPT_CHARACTERS_MAX 32000
 #define MODEL_SIZE_MAX 200
@@ -399,6 +401,20 @@ static int check_bounds(imagine_request_t *request, const char **out_message) {
     return 0;
 }
 
+/* What can be seen without asking for the name's address; the guard looks again at each try. */
+static int check_webhook(imagine_request_t *request, const char **out_message) {
+    const imi_hosts_t *allowed = request->im->allowed_hosts;
+    imi_url_t url;
+    bool is_local;
+    if (!imi_url_parse(imi_slice_of(request->params.webhook_url), &url) || url.has_userinfo)
+        return refuse(request, out_message, "webhookUrl", "must be an http or https address");
+    is_local =
+        imi_slice_equals_nocase(url.host, "localhost") && !imi_hosts_has_name(allowed, url.host);
+    if (imi_host_is_numeric(url.host) || memchr(url.host.data, ':', url.host.size) != NULL)
+        is_local = !imi_connection_is_allowed(allowed, url.host, url.host);
+    return is_local ? refuse(request, out_message, "webhookUrl", "is not a public address") : 0;
+}
+
 int imi_params_check(imagine_request_t *request, const char **out_message) {
     const imagine_params_t *params = &request->params;
     imi_action_t action = request->action;
@@ -419,7 +435,7 @@ int imi_params_check(imagine_request_t *request, const char **out_message) {
         return refuse(request, out_message, "imageUrl", "is required");
     if (params->image_count > IMI_IMAGES_MAX)
         return refuse(request, out_message, "image", "holds too many pictures: 16 at most");
-    return 0;
+    return params->webhook_url != NULL ? check_webhook(request, out_message) : 0;
 }
 
 /* ---- making whole -----------------------------------------------------------------------------
