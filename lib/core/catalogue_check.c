@@ -110,6 +110,28 @@ static bool is_bool(const cJSON *value) {
     return cJSON_IsBool(value);
 }
 
+static bool is_object(const cJSON *value) {
+    return cJSON_IsObject(value);
+}
+
+/* As ComfyUI's "Export (API)" writes it: nodes by their ids. What its canvas saves is another
+ * format, with a list of nodes. In a patch a node may be null: it goes. */
+static bool is_workflow(const cJSON *value) {
+    if (!cJSON_IsObject(value))
+        return false;
+    for (const cJSON *at = value->child; at != NULL; at = at->next)
+        if (!cJSON_IsObject(at) && !cJSON_IsNull(at))
+            return false;
+    return true;
+}
+
+/* Where no file can be read; in one that CATALOGUE names, its content stands in its place by now.
+ */
+static bool is_never(const cJSON *value) {
+    (void)value;
+    return false;
+}
+
 static bool is_array(const cJSON *value) {
     return cJSON_IsArray(value);
 }
@@ -184,6 +206,9 @@ static const rule_t common_rules[] = {
     {"upload_space", is_address, AN_ADDRESS},
     {"fn", is_text, A_TEXT},
     {"data", is_array, "a template array expected"},
+    {"body", is_object, "a template object expected"},
+    {"workflow", is_workflow, "a workflow in ComfyUI's API format expected"},
+    {"workflow_file", is_never, "only the file that CATALOGUE names can name another"},
     {"result", is_text, "a path such as \"[0].url\" expected"},
     {"prompt", is_text, A_TEXT},
     {"negative_prompt", is_text, A_TEXT},

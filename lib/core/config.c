@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/catalogue_files.h"
 #include "core/client.h"
 #include "core/secret.h"
 #include "imagine/storage.h"
@@ -36,7 +37,8 @@ static void setting_name(char out[SETTING_SIZE_MAX], const char *provider, const
                                                           : provider[i];
 }
 
-static char *read_file(config_t *config, const char *name, const char *path, size_t *out_size) {
+/* Malloc'ed; NULL: it cannot be read. */
+static char *read_file(const char *path, size_t *out_size) {
     FILE *file = fopen(path, "rb");
     imi_buf_t buf;
     char page[4096];
@@ -50,27 +52,61 @@ static char *read_file(config_t *config, const char *name, const char *path, siz
         fclose(file);
     if (has_failed) {
         imi_buf_reset(&buf);
-        say(config, IMAGINE_EIO, name, "the file cannot be read");
         return NULL;
     }
     return imi_buf_take(&buf, out_size);
 }
 
-static void apply_catalogue(config_t *config) {
-    const char *path = imagine_settings_get(config->settings, "CATALOGUE");
-    char *document, *message = NULL;
-    size_t size = 0;
-    int err;
-    if (path == NULL || path[0] == '\0')
-        return;
-    document = read_file(config, "CATALOGUE", path, &size);
-    if (document == NULL)
-        return;
-    err = imagine_set_catalogue(config->im, document, size, &message);
+/* A file that the catalogue names lies where the catalogue does, wherever the process stands. */
+static char *read_beside(void *user, const char *name, size_t *out_size) {
+    const config_t *config = user;
+    const char *catalogue = imagine_settings_get(config->settings, "CATALOGUE");
+    const char *slash = strrchr(catalogue, '/');
+    size_t folder_size = slash != NULL && name[0] != '/' ? (size_t)(slash - catalogue) + 1 : 0;
+    size_t path_size = folder_size + strlen(name) + 1;
+    char *path = malloc(path_size), *data;
+    if (path == NULL)
+        return NULL;
+    snprintf(path, path_size, "%.*s%s", (int)folder_size, catalogue, name);
+    data = read_file(path, out_size);
+    free(path);
+    return data;
+}
+
+static void lay_over(config_t *config, imi_slice_t document) {
+    char *message = NULL;
+    int err = imagine_set_catalogue(config->im, document.data, document.size, &message);
     if (err != 0)
         say(config, err, "CATALOGUE", message != NULL ? message : imagine_strerror(err));
     imagine_free(message);
-    free(document);
+}
+
+static void apply_catalogue(config_t *config) {
+    const char *path = imagine_settings_get(config->settings, "CATALOGUE");
+    const char *message = NULL;
+    imi_slice_t document = {NULL, 0};
+    imi_arena_t arena;
+    imi_buf_t whole;
+    char *data;
+    int err;
+    if (path == NULL || path[0] == '\0')
+        return;
+    data = read_file(path, &document.size);
+    if (data == NULL) {
+        say(config, IMAGINE_EIO, "CATALOGUE", "the file cannot be read");
+        return;
+    }
+    document.data = data;
+    imi_arena_init(&arena, NULL, 0);
+    imi_buf_init(&whole, NULL, FILE_SIZE_MAX);
+    err = imi_catalogue_files(document, read_beside, config, &whole, &arena, &message);
+    if (err == 0)
+        lay_over(config, (imi_slice_t){whole.data, whole.size});
+    else
+        say(config, err, "CATALOGUE", message != NULL ? message : imagine_strerror(err));
+    imi_buf_reset(&whole);
+    imi_arena_reset(&arena);
+    free(data);
 }
 
 /* Settings that are catalogue data: a document of their own, laid over. */

@@ -37,7 +37,7 @@ static void assert_listed(const char *name, int is_listed) {
     imagine_free(providers);
 }
 
-static const char *const kinds[] = {"gradio", "sdwebui"};
+static const char *const kinds[] = {"comfyui", "gradio", "sdwebui"};
 
 START_TEST(a_kind_is_no_provider) { /* _i walks kinds */
     imagine_token_stats_t stats = {.size = sizeof(stats)};
@@ -61,6 +61,7 @@ static const struct {
     const char *file, *provider;
     const char *models[3]; /* some of them */
 } examples[] = {
+    {"comfyui.json", "my-comfy", {"my-comfy/sdxl", "my-comfy/sdxl-edit", "my-comfy/upscale"}},
     {"gradio.json", "my-space", {"my-space/flux", "my-space/flux-edit"}},
     {"sdwebui.json", "my-gpu", {"my-gpu/sdxl", "my-gpu/sd-1.5", "my-gpu/upscale"}},
 };
