@@ -196,12 +196,15 @@ clean:
 
 # ---- testing --------------------------------------------------------------------------------------
 
-# Beside the release build, the unit tests run with each sanitizer in a build directory of its own.
+# Beside the release build, the unit tests run with each sanitizer in a build directory of its own;
+# these builds also stop where an IMI_ASSERT (lib/wire/assert.h) does not hold.
 # ThreadSanitizer runs those that start threads; the rest of the library has a single one.
-ASAN_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
-UBSAN_FLAGS := -O1 -g -fsanitize=undefined -fno-sanitize-recover=all
-TSAN_FLAGS := -O1 -g -fsanitize=thread
-FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+ASAN_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
+	-DIMI_ASSERTS
+UBSAN_FLAGS := -O1 -g -fsanitize=undefined -fno-sanitize-recover=all -DIMI_ASSERTS
+TSAN_FLAGS := -O1 -g -fsanitize=thread -DIMI_ASSERTS
+FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
+	-DIMI_ASSERTS
 UNIT_NAMES := $(UNIT_TESTS:$(BUILD)/%=%)
 TSAN_NAMES := $(filter test/unit/uv/% test/unit/core/%,$(UNIT_NAMES))
 FUZZ_NAMES := $(FUZZERS:$(BUILD)/%=%)

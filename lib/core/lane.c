@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+#include "wire/assert.h"
+
 struct imi_row {
     imi_list_t link; /* in its lane, by calls in flight; or among the spare ones */
     imi_list_t nodes;
@@ -75,6 +77,7 @@ static imi_lane_t *lane_of(imi_lanes_t *lanes, uint64_t models) {
         if (LANE(at)->models == models)
             return LANE(at);
     }
+    IMI_ASSERT(!imi_list_is_empty(&lanes->spare_lanes)); /* imi_lanes_reserve() came first */
     lane = LANE(lanes->spare_lanes.next);
     imi_list_remove(&lane->link);
     imi_list_append(&lanes->lanes, &lane->link);
@@ -97,6 +100,7 @@ static imi_row_t *row_near(imi_lanes_t *lanes, imi_lane_t *lane, imi_list_t *pos
     }
     if (position->next != &lane->rows && ROW(position->next)->in_flight == in_flight)
         return ROW(position->next);
+    IMI_ASSERT(!imi_list_is_empty(&lanes->spare_rows));
     row = ROW(lanes->spare_rows.next);
     imi_list_remove(&row->link);
     imi_list_insert_after(position, &row->link);
@@ -123,6 +127,7 @@ static imi_lane_t *take_out(imi_lanes_t *lanes, imi_lane_node_t *node, imi_list_
 }
 
 void imi_lanes_join(imi_lanes_t *lanes, imi_lane_node_t *node, uint64_t models) {
+    IMI_ASSERT(node->row == NULL); /* in one lane at a time */
     imi_lane_t *lane = lane_of(lanes, models);
     imi_row_t *row = row_near(lanes, lane, &lane->rows, node->in_flight);
     bool is_oldest = !imi_list_is_empty(&row->nodes) && node->used < NODE(row->nodes.next)->used;
@@ -182,6 +187,7 @@ void imi_lanes_begin(imi_lanes_t *lanes, imi_lane_node_t *node) {
 }
 
 void imi_lanes_end(imi_lanes_t *lanes, imi_lane_node_t *node) {
+    IMI_ASSERT(node->in_flight > 0);
     node->in_flight--;
     move(lanes, node);
 }

@@ -14,6 +14,7 @@
 
 #include "core/lane.h"
 #include "core/token_list.h"
+#include "wire/assert.h"
 #include "wire/heap.h"
 #include "wire/json.h"
 #include "wire/list.h"
@@ -115,6 +116,7 @@ static void put_in(imi_pool_t *pool, imi_token_t *token) {
 }
 
 static void end_probe(imi_pool_t *pool, imi_token_t *token) {
+    IMI_ASSERT(!token->is_probing || pool->probing_count > 0);
     if (token->is_probing)
         pool->probing_count--;
     token->is_probing = false;
@@ -124,6 +126,7 @@ static void set_state(imi_pool_t *pool, imi_token_t *token, imi_token_state_t st
                       bool is_probed) {
     take_out(pool, token);
     end_probe(pool, token);
+    IMI_ASSERT(token->is_listed && pool->state_counts[token->state] > 0);
     pool->state_counts[token->state]--;
     pool->state_counts[state]++;
     token->state = state;
@@ -145,6 +148,7 @@ static void drop_mark(imi_pool_t *pool, mark_t *mark) {
         imi_lanes_leave(&pool->lanes, &token->place);
         imi_lanes_join(&pool->lanes, &token->place, token->models);
     }
+    IMI_ASSERT(slot->name != NULL && slot->mark_count > 0);
     if (--slot->mark_count == 0) {
         imi_mem_free(pool->mem, slot->name);
         slot->name = NULL;
@@ -205,6 +209,7 @@ static void delist(imi_pool_t *pool, imi_token_t *token) {
     take_out(pool, token);
     end_probe(pool, token);
     imi_list_remove(&token->group_link);
+    IMI_ASSERT(token->is_listed && pool->state_counts[token->state] > 0);
     pool->state_counts[token->state]--;
     token->is_listed = false;
     if (token->place.in_flight == 0)
@@ -214,8 +219,10 @@ static void delist(imi_pool_t *pool, imi_token_t *token) {
 void imi_pool_free(imi_pool_t *pool) {
     if (pool == NULL)
         return;
-    for (size_t i = 0; i < pool->count; i++)
+    for (size_t i = 0; i < pool->count; i++) {
+        IMI_ASSERT(pool->tokens[i]->place.in_flight == 0); /* no call holds one any more */
         delist(pool, pool->tokens[i]);
+    }
     imi_mem_free(pool->mem, pool->tokens);
     imi_map_reset(&pool->by_fingerprint);
     imi_heap_reset(&pool->cooling);

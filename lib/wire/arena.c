@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "wire/assert.h"
+
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define HAS_ASAN 1
@@ -75,6 +77,7 @@ static size_t next_chunk_size(const imi_arena_t *arena) {
 static void *cut(imi_arena_chunk_t *chunk, size_t size, size_t padded_size) {
     void *data = chunk->data + chunk->used;
     chunk->used += padded_size;
+    IMI_ASSERT(chunk->used <= chunk->capacity);
     SHOW(data, size);
     return data;
 }
@@ -83,6 +86,7 @@ void *imi_arena_alloc(imi_arena_t *arena, size_t size) {
     imi_arena_chunk_t *newest = arena->chunks;
     size_t chunk_size = next_chunk_size(arena);
     size_t padded_size = 0;
+    IMI_ASSERT(arena->chunk_size > 0); /* imi_arena_init() came first */
     if (size == 0)
         size = 1; /* every allocation has an address of its own */
     if (size > SIZE_MAX - ALIGNMENT - GAP_SIZE)

@@ -1,6 +1,8 @@
 /* heap.c: a binary heap in an array. Every node knows its place, so that any of them can leave. */
 #include "wire/heap.h"
 
+#include "wire/assert.h"
+
 enum { CAPACITY_MIN = 16 };
 
 void imi_heap_init(imi_heap_t *heap, const imi_mem_t *mem) {
@@ -55,6 +57,7 @@ static void settle(imi_heap_t *heap, size_t place, imi_heap_node_t *node) {
 }
 
 int imi_heap_insert(imi_heap_t *heap, imi_heap_node_t *node, int64_t key) {
+    IMI_ASSERT(node->index == 0 || heap->nodes[node->index - 1] == node); /* in no other heap */
     if (node->index != 0) {
         node->key = key;
         settle(heap, node->index - 1, node);
@@ -73,6 +76,7 @@ void imi_heap_remove(imi_heap_t *heap, imi_heap_node_t *node) {
     imi_heap_node_t *last = NULL;
     if (node->index == 0)
         return;
+    IMI_ASSERT(node->index <= heap->count && heap->nodes[place] == node);
     node->index = 0;
     last = heap->nodes[--heap->count];
     if (last != node)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "wire/assert.h"
 #include "wire/json_scan.h"
 
 static const char replacement_character[] = "\xEF\xBF\xBD"; /* U+FFFD */
@@ -44,6 +45,7 @@ static void open_container(imi_json_writer_t *writer, const char *key, char brac
 }
 
 static void close_container(imi_json_writer_t *writer, char bracket) {
+    IMI_ASSERT(writer->depth > 0); /* as many closed as opened */
     writer->depth--;
     imi_buf_append_byte(writer->buf, bracket);
 }

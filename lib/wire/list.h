@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "wire/assert.h"
+
 typedef struct imi_list {
     struct imi_list *next, *previous;
 } imi_list_t;
@@ -21,6 +23,7 @@ static inline bool imi_list_is_empty(const imi_list_t *list) {
 }
 
 static inline void imi_list_append(imi_list_t *list, imi_list_t *node) {
+    IMI_ASSERT(node != list && list->previous->next == list); /* a whole ring, without it */
     node->previous = list->previous;
     node->next = list;
     list->previous->next = node;
@@ -33,6 +36,7 @@ static inline void imi_list_insert_after(imi_list_t *position, imi_list_t *node)
 
 /* The node is a ring of its own afterwards, so that removing twice is harmless. */
 static inline void imi_list_remove(imi_list_t *node) {
+    IMI_ASSERT(node->next != NULL && node->next->previous == node && node->previous->next == node);
     node->previous->next = node->next;
     node->next->previous = node->previous;
     imi_list_init(node);

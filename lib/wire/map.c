@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "wire/assert.h"
+
 enum { CAPACITY_MIN = 8 };
 
 static uint64_t rotate(uint64_t word, unsigned bits) {
@@ -111,6 +113,7 @@ int imi_map_set(imi_map_t *map, const char *key, size_t key_size, void *value) {
     uint64_t hash = sip_hash(map->seed, key, key_size);
     imi_map_entry_t *entry = map->capacity == 0 ? NULL : find(map, key, key_size, hash);
     char *copy = NULL;
+    IMI_ASSERT(value != NULL); /* that is how imi_map_get() says "absent" */
     if (entry != NULL && entry->key != NULL) {
         entry->value = value;
         return 0;
