@@ -13,8 +13,8 @@ enum {
     HEADER_COUNT_MAX = 256,
 };
 
-void imi_head_init(imi_head_t *head) {
-    imi_buf_init(&head->text, NULL, HEAD_SIZE_MAX);
+void imi_head_init(imi_head_t *head, const imi_mem_t *mem) {
+    imi_buf_init(&head->text, mem, HEAD_SIZE_MAX);
     head->count = 0;
 }
 
@@ -65,7 +65,7 @@ int imi_head_add(imi_head_t *head, const char *line, size_t size) {
 }
 
 imagine_header_t *imi_head_list(const imi_head_t *head) {
-    imagine_header_t *headers = imi_mem_alloc(NULL, head->count * sizeof(*headers));
+    imagine_header_t *headers = imi_mem_alloc(head->text.mem, head->count * sizeof(*headers));
     const char *text = head->text.data;
     if (headers == NULL)
         return NULL;

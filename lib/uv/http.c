@@ -160,13 +160,13 @@ static int take_texts(imi_http_t *http, const imagine_io_uv_options_t *options) 
     if (user_agent == NULL)
         user_agent = "libimagine/" IMAGINE_VERSION;
     http->is_tls_unverified = options->verify_tls < 0;
-    http->user_agent = imi_mem_strdup(NULL, user_agent);
+    http->user_agent = imi_mem_strdup(http->uv->mem, user_agent);
     if (ca_file != NULL) {
-        http->ca_file = imi_mem_strdup(NULL, ca_file);
+        http->ca_file = imi_mem_strdup(http->uv->mem, ca_file);
         if (http->ca_file == NULL)
             return IMAGINE_ENOMEM;
         if (imi_trust_fits(curl->ssl_version)) {
-            http->trust = imi_trust_new(ca_file);
+            http->trust = imi_trust_new(http->uv->mem, ca_file);
             if (http->trust == NULL)
                 return IMAGINE_ENOMEM;
         }
@@ -178,7 +178,7 @@ int imi_http_new(imi_http_t **out, imi_uv_t *uv, const imagine_io_uv_options_t *
     imi_http_t *http = NULL;
     int err = 0;
     *out = NULL;
-    http = imi_mem_zalloc(NULL, sizeof(*http));
+    http = imi_mem_zalloc(uv->mem, sizeof(*http));
     if (http == NULL)
         return IMAGINE_ENOMEM;
     http->uv = uv;
@@ -208,7 +208,7 @@ void imi_http_free(imi_http_t *http) {
     curl_share_cleanup(http->share);
     imi_watches_reset(&http->watches);
     imi_trust_free(http->trust);
-    imi_mem_free(NULL, http->ca_file);
-    imi_mem_free(NULL, http->user_agent);
-    imi_mem_free(NULL, http);
+    imi_mem_free(http->uv->mem, http->ca_file);
+    imi_mem_free(http->uv->mem, http->user_agent);
+    imi_mem_free(http->uv->mem, http);
 }

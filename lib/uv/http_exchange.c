@@ -412,7 +412,7 @@ static bool deliver_head(imagine_http_exchange_t *exchange, int32_t status) {
     exchange->is_head_done = true;
     if (exchange->handler->on_head != NULL)
         exchange->handler->on_head(&head, exchange->user);
-    imi_mem_free(NULL, headers);
+    imi_mem_free(exchange->http->uv->mem, headers);
     imi_head_reset(&exchange->head);
     curl_easy_getinfo(exchange->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &size);
     if (!exchange->is_head_request && exchange->response_size_max != 0 && size > 0 &&

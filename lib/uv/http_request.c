@@ -190,7 +190,8 @@ static struct curl_slist *put_headers(writer_t *writer, const imagine_http_reque
 
 enum { EXTRA_HEADERS = 2, EXTRA_TEXT_SIZE = sizeof("Content-Type:") + sizeof("Expect:") };
 
-static imagine_http_exchange_t *allocate(const imagine_http_request_t *request, uint64_t body_size,
+static imagine_http_exchange_t *allocate(const imi_mem_t *mem,
+                                         const imagine_http_request_t *request, uint64_t body_size,
                                          size_t host_size, writer_t *out) {
     size_t node_count = request->header_count + EXTRA_HEADERS;
     size_t size = node_count * sizeof(struct curl_slist) + EXTRA_TEXT_SIZE + host_size + 1 +
@@ -198,7 +199,7 @@ static imagine_http_exchange_t *allocate(const imagine_http_request_t *request, 
     imagine_http_exchange_t *exchange = NULL;
     for (size_t i = 0; i < request->header_count; i++)
         size += strlen(request->headers[i].name) + strlen(request->headers[i].value) + 3;
-    exchange = imi_mem_alloc(NULL, sizeof(*exchange) + size);
+    exchange = imi_mem_alloc(mem, sizeof(*exchange) + size);
     if (exchange == NULL)
         return NULL;
     memset(exchange, 0, sizeof(*exchange));
@@ -255,10 +256,11 @@ static int set_options(imagine_http_exchange_t *exchange, const imagine_http_req
     return err == 0 ? 0 : IMAGINE_ENOMEM;
 }
 
-static void fill(imagine_http_exchange_t *exchange, const imagine_http_request_t *request,
-                 uint64_t body_size) {
+static void fill(imagine_http_exchange_t *exchange, imi_http_t *http,
+                 const imagine_http_request_t *request, uint64_t body_size) {
     imi_list_init(&exchange->node);
-    imi_head_init(&exchange->head);
+    exchange->http = http;
+    imi_head_init(&exchange->head, http->uv->mem);
     exchange->connection = -1;
     exchange->body = request->body;
     exchange->body_count = request->body_count;
@@ -291,17 +293,16 @@ int imi_exchange_new(imagine_http_exchange_t **out, imi_http_t *http,
     if (!is_valid_request(request) || !imi_url_parse(imi_slice_of(request->url), &url))
         return IMAGINE_EINVAL;
     body_size = size_of_body(request);
-    exchange = allocate(request, body_size, url.host.size, &writer);
+    exchange = allocate(http->uv->mem, request, body_size, url.host.size, &writer);
     if (exchange == NULL)
         return IMAGINE_ENOMEM;
-    fill(exchange, request, body_size);
-    exchange->http = http;
+    fill(exchange, http, request, body_size);
     exchange->easy = take_easy(http, request->guard != NULL);
     if (exchange->easy == NULL ||
         imi_alarm_init(http->uv, &exchange->alarm, imi_exchange_on_limit) != 0) {
         if (exchange->easy != NULL)
             give_easy(exchange);
-        imi_mem_free(NULL, exchange);
+        imi_mem_free(http->uv->mem, exchange);
         return IMAGINE_ENOMEM;
     }
     exchange->host = put_text(&writer, url.host.data, url.host.size);
@@ -317,5 +318,5 @@ void imi_exchange_free(imagine_http_exchange_t *exchange) {
     imi_alarm_reset(exchange->http->uv, &exchange->alarm);
     give_easy(exchange);
     imi_head_reset(&exchange->head);
-    imi_mem_free(NULL, exchange);
+    imi_mem_free(exchange->http->uv->mem, exchange);
 }

@@ -111,7 +111,7 @@ void imi_uv_forget(imi_uv_t *uv) {
     void *user = uv->closed_user;
     if (--uv->handle_count > 0 || uv->thread != NULL)
         return; /* a private loop ends by itself, and its thread does the rest */
-    imi_mem_free(NULL, uv);
+    imi_mem_free(uv->mem, uv);
     if (closed != NULL)
         closed(user);
 }
@@ -184,7 +184,7 @@ static int open_handles(imi_uv_t *uv) {
 static int open_all(imi_uv_t *uv, const imagine_io_uv_options_t *options) {
     int err = 0;
     if (options->loop == NULL) {
-        uv->thread = imi_thread_new();
+        uv->thread = imi_thread_new(uv->mem);
         if (uv->thread == NULL)
             return IMAGINE_ENOMEM;
     }
@@ -199,16 +199,17 @@ static int open_all(imi_uv_t *uv, const imagine_io_uv_options_t *options) {
     return err;
 }
 
-int imagine_io_uv_open(imagine_io_t **out, const imagine_io_uv_options_t *options) {
+int imi_uv_open(imagine_io_t **out, const imi_mem_t *mem, const imagine_io_uv_options_t *options) {
     imagine_io_uv_options_t all = {.size = sizeof(all)};
     imi_uv_t *uv = NULL;
     int err = 0;
     *out = NULL;
     if (options != NULL && !imi_uv_take_struct(&all, sizeof(all), options))
         return IMAGINE_EINVAL;
-    uv = imi_mem_zalloc(NULL, sizeof(*uv));
+    uv = imi_mem_zalloc(mem, sizeof(*uv));
     if (uv == NULL)
         return IMAGINE_ENOMEM;
+    uv->mem = mem;
     err = open_all(uv, &all);
     if (err == 0 && uv->thread != NULL) {
         err = imi_thread_start(uv);
@@ -219,9 +220,13 @@ int imagine_io_uv_open(imagine_io_t **out, const imagine_io_uv_options_t *option
         imi_http_free(uv->http);
         imi_timers_reset(uv);
         imi_thread_free(uv->thread);
-        imi_mem_free(NULL, uv);
+        imi_mem_free(mem, uv);
         return err;
     }
     *out = &uv->table;
     return 0;
+}
+
+int imagine_io_uv_open(imagine_io_t **out, const imagine_io_uv_options_t *options) {
+    return imi_uv_open(out, NULL, options);
 }

@@ -40,6 +40,7 @@ typedef struct waiter {
 } waiter_t;
 
 struct imi_thread {
+    const imi_mem_t *mem;
     uv_loop_t loop;
     uv_thread_t id;
     uv_prepare_t prepare; /* runs after timers and events, before the loop sleeps */
@@ -52,23 +53,24 @@ struct imi_thread {
     bool is_detached; /* nobody joins: the thread frees everything itself */
 };
 
-imi_thread_t *imi_thread_new(void) {
-    imi_thread_t *thread = imi_mem_zalloc(NULL, sizeof(*thread));
+imi_thread_t *imi_thread_new(const imi_mem_t *mem) {
+    imi_thread_t *thread = imi_mem_zalloc(mem, sizeof(*thread));
     if (thread == NULL)
         return NULL;
+    thread->mem = mem;
     if (uv_mutex_init(&thread->mutex) != 0) {
-        imi_mem_free(NULL, thread);
+        imi_mem_free(mem, thread);
         return NULL;
     }
     if (uv_cond_init(&thread->all_left) != 0) {
         uv_mutex_destroy(&thread->mutex);
-        imi_mem_free(NULL, thread);
+        imi_mem_free(mem, thread);
         return NULL;
     }
     if (uv_loop_init(&thread->loop) != 0) {
         uv_cond_destroy(&thread->all_left);
         uv_mutex_destroy(&thread->mutex);
-        imi_mem_free(NULL, thread);
+        imi_mem_free(mem, thread);
         return NULL;
     }
     imi_list_init(&thread->fresh);
@@ -86,7 +88,7 @@ void imi_thread_free(imi_thread_t *thread) {
     (void)err;
     uv_cond_destroy(&thread->all_left);
     uv_mutex_destroy(&thread->mutex);
-    imi_mem_free(NULL, thread);
+    imi_mem_free(thread->mem, thread);
 }
 
 uv_loop_t *imi_thread_loop(imi_thread_t *thread) {
@@ -202,7 +204,7 @@ static void run(void *argument) {
     user = uv->closed_user;
     pthread_detach(pthread_self());
     imi_thread_free(thread);
-    imi_mem_free(NULL, uv);
+    imi_mem_free(uv->mem, uv);
     if (closed != NULL)
         closed(user);
 }
@@ -248,7 +250,7 @@ void imi_thread_close(imi_uv_t *uv, imagine_closed_cb closed, void *user) {
         return;
     uv_thread_join(&id);
     imi_thread_free(thread);
-    imi_mem_free(NULL, uv);
+    imi_mem_free(uv->mem, uv);
 }
 
 /* With the mutex held. After IMAGINE_ETIMEDOUT the step never runs again. */

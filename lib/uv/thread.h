@@ -7,12 +7,13 @@
 #include <uv.h>
 
 #include "imagine/io.h"
+#include "wire/mem.h"
 
 typedef struct imi_uv imi_uv_t;
 typedef struct imi_thread imi_thread_t;
 
 /* Makes the loop, which does not run yet. NULL: no memory, or the system refused. */
-imi_thread_t *imi_thread_new(void);
+imi_thread_t *imi_thread_new(const imi_mem_t *mem);
 /* Of a thread that was never started, or that has ended. */
 void imi_thread_free(imi_thread_t *thread);
 uv_loop_t *imi_thread_loop(imi_thread_t *thread);

@@ -75,7 +75,7 @@ static void on_uv_timer(uv_timer_t *timer) {
 }
 
 void imi_timers_init(imi_uv_t *uv) {
-    imi_heap_init(&uv->timers.heap, NULL);
+    imi_heap_init(&uv->timers.heap, uv->mem);
 }
 
 void imi_timers_open(imi_uv_t *uv) {
@@ -93,7 +93,7 @@ void imi_timers_reset(imi_uv_t *uv) {
     while (uv->timers.unused != NULL) {
         imagine_timer_t *timer = uv->timers.unused;
         uv->timers.unused = timer->next;
-        imi_mem_free(NULL, timer);
+        imi_mem_free(uv->mem, timer);
     }
     imi_heap_reset(&uv->timers.heap);
 }
@@ -133,7 +133,7 @@ static void retire(imagine_timer_t *timer) {
     imi_uv_release(timer->uv);
     imi_alarm_reset(timer->uv, &timer->alarm);
     if (timers->unused_count == UNUSED_MAX) {
-        imi_mem_free(NULL, timer);
+        imi_mem_free(timer->uv->mem, timer);
         return;
     }
     timer->next = timers->unused;
@@ -155,7 +155,7 @@ int imi_timer_start(void *context, uint64_t delay_ms, imagine_timer_cb on_timer,
     imagine_timer_t *timer = uv->timers.unused;
     *out = NULL;
     if (timer == NULL) {
-        timer = imi_mem_alloc(NULL, sizeof(*timer));
+        timer = imi_mem_alloc(uv->mem, sizeof(*timer));
         if (timer == NULL)
             return IMAGINE_ENOMEM;
     } else {
@@ -164,7 +164,7 @@ int imi_timer_start(void *context, uint64_t delay_ms, imagine_timer_cb on_timer,
     }
     *timer = (imagine_timer_t){.uv = uv, .on_timer = on_timer, .user = user};
     if (imi_alarm_init(uv, &timer->alarm, on_timer_due) != 0) {
-        imi_mem_free(NULL, timer);
+        imi_mem_free(uv->mem, timer);
         return IMAGINE_ENOMEM;
     }
     imi_uv_hold(uv);

@@ -9,11 +9,10 @@
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
 
-#include "wire/mem.h"
-
 #define RELOAD_AFTER_MS ((uint64_t)24 * 3600 * 1000) /* systems update their bundle, rarely */
 
 struct imi_trust {
+    const imi_mem_t *mem;
     X509_STORE *store; /* NULL: not read yet */
     uint64_t read_at_ms;
     char file[];
@@ -25,11 +24,13 @@ bool imi_trust_fits(const char *tls_library) {
     return tls_library != NULL && strncmp(tls_library, ours, sizeof(ours) - 1) == 0;
 }
 
-imi_trust_t *imi_trust_new(const char *file) {
+imi_trust_t *imi_trust_new(const imi_mem_t *mem, const char *file) {
     size_t size = strlen(file) + 1;
-    imi_trust_t *trust = imi_mem_zalloc(NULL, sizeof(*trust) + size);
-    if (trust != NULL)
-        memcpy(trust->file, file, size);
+    imi_trust_t *trust = imi_mem_zalloc(mem, sizeof(*trust) + size);
+    if (trust == NULL)
+        return NULL;
+    trust->mem = mem;
+    memcpy(trust->file, file, size);
     return trust;
 }
 
@@ -37,7 +38,7 @@ void imi_trust_free(imi_trust_t *trust) {
     if (trust == NULL)
         return;
     X509_STORE_free(trust->store);
-    imi_mem_free(NULL, trust);
+    imi_mem_free(trust->mem, trust);
 }
 
 /* A bundle that cannot be read any more does not take the place of the one we have. */

@@ -46,7 +46,7 @@ static imi_watch_t *find(const imi_watches_t *watches, int fd) {
 
 static void on_closed(uv_handle_t *handle) {
     imi_uv_t *uv = handle->data; /* the table may be gone by now */
-    imi_mem_free(NULL, IMI_CONTAINER(handle, imi_watch_t, poll));
+    imi_mem_free(uv->mem, IMI_CONTAINER(handle, imi_watch_t, poll));
     imi_uv_forget(uv);
 }
 
@@ -60,7 +60,7 @@ void imi_watches_reset(imi_watches_t *watches) {
         if (watches->by_fd[fd] != NULL)
             drop(watches->by_fd[fd]);
     }
-    imi_mem_free(NULL, watches->by_fd);
+    imi_mem_free(watches->uv->mem, watches->by_fd);
     watches->by_fd = NULL;
     watches->capacity = 0;
 }
@@ -72,7 +72,7 @@ static int reserve(imi_watches_t *watches, int fd) {
         capacity *= 2;
     if (capacity == watches->capacity)
         return 0;
-    by_fd = imi_mem_resize(NULL, watches->by_fd, capacity * sizeof(imi_watch_t *));
+    by_fd = imi_mem_resize(watches->uv->mem, watches->by_fd, capacity * sizeof(imi_watch_t *));
     if (by_fd == NULL)
         return -1;
     for (size_t i = watches->capacity; i < capacity; i++)
@@ -86,11 +86,11 @@ static imi_watch_t *add(imi_watches_t *watches, int fd) {
     imi_watch_t *watch = NULL;
     if (fd < 0 || reserve(watches, fd) != 0)
         return NULL;
-    watch = imi_mem_zalloc(NULL, sizeof(*watch));
+    watch = imi_mem_zalloc(watches->uv->mem, sizeof(*watch));
     if (watch == NULL)
         return NULL;
     if (uv_poll_init(watches->uv->loop, &watch->poll, fd) != 0) {
-        imi_mem_free(NULL, watch);
+        imi_mem_free(watches->uv->mem, watch);
         return NULL;
     }
     watch->poll.data = watches->uv;

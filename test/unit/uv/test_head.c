@@ -11,7 +11,7 @@
 static imi_head_t head;
 
 static void setup(void) {
-    imi_head_init(&head);
+    imi_head_init(&head, NULL);
 }
 
 static void teardown(void) {
