@@ -36,11 +36,13 @@ import http2 from "node:http2";
 import os from "node:os";
 import path from "node:path";
 import { Refusal } from "./upstream/check.mjs";
+import { handleComfyui } from "./upstream/comfyui.mjs";
 import { handleGitee } from "./upstream/gitee.mjs";
 import { handleGradio, spaceOfModel } from "./upstream/gradio.mjs";
 import { handleModelscope } from "./upstream/modelscope.mjs";
 import { parseMultipart } from "./upstream/multipart.mjs";
 import { handlePictures } from "./upstream/pictures.mjs";
+import { handleSdwebui } from "./upstream/sdwebui.mjs";
 
 const LOG_MAX = 20000; // requests; later ones are answered but not kept
 const BODY_MAX = 512 * 1024 * 1024;
@@ -242,7 +244,7 @@ function scripted(fault) {
   return { status: fault.status ?? 200, headers: fault.headers, body: fault.body ?? {} };
 }
 
-const handlers = [handlePictures, handleGitee, handleGradio, handleModelscope];
+const handlers = [handlePictures, handleGitee, handleGradio, handleModelscope, handleSdwebui, handleComfyui];
 
 function answerTo(request) {
   try {
