@@ -446,8 +446,9 @@ static void on_refused(imagine_call_t *call) {
     call->http_status = response.status;
     if (call->is_committed && imi_request_mark_token(call->request, call, verdict->reason)) {
         /* The work was taken on with this token: another one would have it done, and paid, twice.
-         */
+         * For the caller the provider failed; for the breaker it was the token. */
         verdict->reason = IMAGINE_EUPSTREAM;
+        call->is_token_fault = true;
     }
     imi_call_end(call, verdict->reason, verdict->message);
 }

@@ -55,6 +55,7 @@ struct imagine_call {
     size_t picture_count;
 
     bool has_lost_token; /* another call learned that the token is spent: the next one, please */
+    bool is_token_fault; /* … of an end that reads as the provider's: see on_refused() */
     bool is_committed;   /* a provider took the work on, or may have */
     const char *task_id;
     void *state;

@@ -432,7 +432,7 @@ static bool account(imagine_request_t *request, imagine_call_t *call) {
         may_rotate = imi_request_mark_token(request, call, call->error);
         if (call->token != NULL)
             imi_pool_failed(provider->pool, call->token);
-        if (is_provider_fault(call->error))
+        if (is_provider_fault(call->error) && !call->is_token_fault)
             log_breaker(request, imi_breaker_failed(&provider->breaker, clock.now_ms));
         else if (call->is_probe)
             imi_breaker_forgotten(&provider->breaker);

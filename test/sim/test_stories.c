@@ -275,6 +275,46 @@ START_TEST(quota_answers_never_open_the_breaker) {
 }
 END_TEST
 
+/* The create went well; it is the reading that the token is refused for. */
+static const struct {
+    const char *name, *provider, *model;
+    const char *created; /* the answer to the create */
+    int status;          /* of every reading */
+    const char *refusal;
+    int reading_count; /* until the request gives up */
+    uint32_t exhausted, invalid;
+} reading_cases[] = {
+    {"a stream of events, quota", "huggingface", "huggingface/z-image", "{\"event_id\":\"e1\"}",
+     429, "{\"message\":\"quota exceeded\"}", 1, 6, 0},
+    {"a poll, the token", "modelscope", "modelscope/flux-2", "{\"task_id\":\"t\"}", 401,
+     "{\"message\":\"invalid token\"}", 3, 0, 6},
+};
+
+START_TEST(a_reading_refused_for_its_token_moves_the_token_and_never_the_breaker) {
+    sim_t *sim = sim_open(1);
+    imagine_token_stats_t stats = {.size = sizeof(stats)};
+    const char *name = reading_cases[_i].name;
+    imagine_set_tokens(sim->im, reading_cases[_i].provider, "1111,2222,3333,4444,5555,6666");
+    for (int i = 0; i < 6; i++) { /* five faults of the provider's would open the breaker */
+        sim_request_t *request;
+        sim_reply(sim, 1, 200, reading_cases[_i].created);
+        for (int reading = 0; reading < reading_cases[_i].reading_count; reading++)
+            sim_reply(sim, 1, reading_cases[_i].status, reading_cases[_i].refusal);
+        request = sim_generate(sim, reading_cases[_i].model);
+        sim_run(sim, 30000);
+        ck_assert_msg(request->status == IMAGINE_EUPSTREAM, "%s: %s", name,
+                      imagine_err_name(request->status));
+        ck_assert_msg(imagine_breaker_state(sim->im, reading_cases[_i].provider) ==
+                          IMAGINE_BREAKER_CLOSED,
+                      "%s: the breaker opened after %d", name, i + 1);
+    }
+    imagine_token_stats(sim->im, reading_cases[_i].provider, &stats);
+    ck_assert_msg(stats.exhausted == reading_cases[_i].exhausted, "%s", name);
+    ck_assert_msg(stats.invalid == reading_cases[_i].invalid, "%s", name);
+    sim_close(sim);
+}
+END_TEST
+
 /* ---- repeating --------------------------------------------------------------------------------
  */
 
@@ -804,6 +844,8 @@ static Suite *stories(void) {
                         0, 5);
     tcase_add_test(tcase, the_breaker_opens_probes_and_closes);
     tcase_add_test(tcase, quota_answers_never_open_the_breaker);
+    tcase_add_loop_test(
+        tcase, a_reading_refused_for_its_token_moves_the_token_and_never_the_breaker, 0, 2);
     tcase_add_test(tcase, what_never_ran_is_repeated_twice_and_no_more);
     tcase_add_loop_test(tcase, what_may_have_run_is_never_repeated, 0, 3);
     tcase_add_test(tcase, a_busy_answer_is_repeated);
