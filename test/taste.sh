@@ -43,7 +43,7 @@ may_include() { # file, what stands between the quotes
     lib/storage/*) [[ $name == @(storage|wire|imagine)/* || $name == imagine.h ]] ;;
     lib/gateway/*) [[ $name == @(gateway|wire|imagine)/* || $name == imagine.h ]] ;;
     lib/listener/*) [[ $name == @(listener|wire|imagine)/* || $name == imagine.h ]] ;;
-    lib/uv/*) [[ $name == @(uv|wire)/* || $name == imagine.h || $name == imagine/io.h ]] ;;
+    lib/uv/*) [[ $name == @(uv|wire)/* || $name == imagine.h || $name == imagine/@(io|hosting).h ]] ;;
     server/*) [[ $name != */* && -f server/$name ]] ;;
     *) false ;; # examples: only what is installed, between < and >
     esac

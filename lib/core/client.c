@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/hosting.h"
 #include "core/log.h"
 #include "core/request.h"
 #include "core/secret.h"
@@ -25,6 +26,7 @@
 
 static void on_close_turn(void *user);
 static void on_sync_closed(void *user);
+static void on_hosting_closed(void *user);
 
 /* ---- small things -----------------------------------------------------------------------------
  */
@@ -333,6 +335,11 @@ static void on_close_turn(void *user) {
 }
 
 static void on_sync_closed(void *user) {
+    imagine_t *im = user;
+    imi_hosting_close(im, on_hosting_closed, im);
+}
+
+static void on_hosting_closed(void *user) {
     imagine_t *im = user;
     atomic_fetch_or_explicit(&im->door, IMI_DOOR_CLOSED, memory_order_acq_rel);
     im->is_closed = true;

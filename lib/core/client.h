@@ -63,6 +63,7 @@ struct imagine {
     imi_catalogue_t *catalogue;
     imi_registry_t registry;
     imi_sync_t *sync;
+    struct imi_hosting *hosting;
     uint32_t former_syncs;  /* storages that were replaced and are still closing */
     imi_map_t tasks;        /* id -> imi_task_t */
     imi_list_t ended_tasks; /* oldest first */

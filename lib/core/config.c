@@ -6,6 +6,7 @@
 
 #include "core/catalogue_files.h"
 #include "core/client.h"
+#include "core/hosting.h"
 #include "core/secret.h"
 #include "imagine/storage.h"
 #include "wire/json.h"
@@ -171,7 +172,8 @@ static uint32_t number(const config_t *config, const char *name) {
 }
 
 static int limits_step(void *user) {
-    static const char *const secrets[] = {"API_TOKEN", "ADMIN_TOKEN", "ENCRYPTION_KEY"};
+    static const char *const secrets[] = {"API_TOKEN", "ADMIN_TOKEN", "ENCRYPTION_KEY",
+                                          "S3_SECRET_ACCESS_KEY"};
     config_t *config = user;
     imagine_t *im = config->im;
     const char *sample = imagine_settings_get(config->settings, "SAMPLE_PROVIDER");
@@ -195,6 +197,30 @@ static int limits_step(void *user) {
                                  &bad);
     if (err != 0)
         say(config, err, "ALLOW_PRIVATE_HOSTS", bad != NULL ? bad : imagine_strerror(err));
+    return 1;
+}
+
+static int hosting_step(void *user) {
+    config_t *config = user;
+    const imagine_settings_t *settings = config->settings;
+    imi_hosting_settings_t hosting = {
+        .s3 = {.endpoint = imagine_settings_get(settings, "S3_ENDPOINT"),
+               .region = imagine_settings_get(settings, "S3_REGION"),
+               .access_key_id = imagine_settings_get(settings, "S3_ACCESS_KEY_ID"),
+               .secret = imagine_settings_get(settings, "S3_SECRET_ACCESS_KEY"),
+               .bucket = imagine_settings_get(settings, "S3_BUCKET_NAME"),
+               .cdn_url = imagine_settings_get(settings, "S3_CDN_URL")},
+        .media_dir = imagine_settings_get(settings, "MEDIA_DIR"),
+        .public_url = imagine_settings_get(settings, "PUBLIC_URL")};
+    int err = imi_hosting_configure(config->im, &hosting);
+    if (err == IMAGINE_EINVAL)
+        say(config, err, "S3_ENDPOINT",
+            "S3_BUCKET_NAME, S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY are needed with it");
+    else if (err == IMAGINE_EIO)
+        say(config, err, "MEDIA_DIR", "this folder cannot be made or written");
+    else if (err != 0)
+        say(config, err, hosting.s3.endpoint != NULL ? "S3_ENDPOINT" : "MEDIA_DIR",
+            imagine_strerror(err));
     return 1;
 }
 
@@ -238,6 +264,8 @@ int imagine_configure(imagine_t *im, const imagine_settings_t *settings, char **
         apply_overlay(&config);
     if (config.err == 0)
         imi_run(im, providers_step, &config);
+    if (config.err == 0)
+        imi_run(im, hosting_step, &config);
     if (config.err == 0)
         apply_storage(&config);
     if (out_message != NULL)

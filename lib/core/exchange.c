@@ -83,6 +83,15 @@ static const char *find_header(const imagine_header_t *headers, size_t count, co
     return NULL;
 }
 
+const char *imi_exchange_header(const imi_exchange_t *exchange, const char *name) {
+    return find_header(exchange->answer_headers, exchange->answer_header_count, name);
+}
+
+void imi_exchange_pause(imi_exchange_t *exchange, bool is_paused) {
+    if (exchange->http != NULL)
+        exchange->im->io->http_pause(exchange->im->io->context, exchange->http, is_paused ? 1 : 0);
+}
+
 static void finish(imi_exchange_t *exchange, int error, const char *message) {
     if (exchange->http != NULL) {
         exchange->im->io->http_cancel(exchange->im->io->context, exchange->http);
@@ -143,6 +152,11 @@ static void on_body(const void *data, size_t data_size, void *user) {
     int err;
     if (exchange->is_redirected)
         return;
+    if (exchange->on_piece != NULL) {
+        if (exchange->status == 200)
+            exchange->on_piece(exchange, data, data_size);
+        return;
+    }
     if (!exchange->is_stream) {
         err = imi_buf_append(&exchange->answer, data, data_size);
     } else {

@@ -21,6 +21,8 @@ typedef struct imi_exchange imi_exchange_t;
 typedef void (*imi_exchange_cb)(imi_exchange_t *exchange);
 /* Returns false to hear no more events. May reset the exchange, then it returns false. */
 typedef bool (*imi_exchange_event_cb)(imi_exchange_t *exchange, const imi_sse_event_t *event);
+/* Status and headers of the answer are there by then. May reset the exchange. */
+typedef void (*imi_exchange_piece_cb)(imi_exchange_t *exchange, const void *data, size_t size);
 
 struct imi_exchange {
     /* set by the caller before the start; texts must live as long as the exchange */
@@ -41,6 +43,7 @@ struct imi_exchange {
     imi_exchange_cb on_done;
     imi_exchange_event_cb
         on_event; /* not NULL: a 200 of type text/event-stream is read as events */
+    imi_exchange_piece_cb on_piece; /* not NULL: a 200's body is handed over; none is kept */
 
     /* the answer */
     int error; /* 0, or IMAGINE_E… */
@@ -62,6 +65,10 @@ struct imi_exchange {
 
 /* 0 or an error; then nothing was started. A running exchange must not move in memory. */
 int imi_exchange_start(imi_exchange_t *exchange);
+/* Stop and go on reading the answer. */
+void imi_exchange_pause(imi_exchange_t *exchange, bool is_paused);
+/* The value of a header of the answer, the name in any case; NULL: none. */
+const char *imi_exchange_header(const imi_exchange_t *exchange, const char *name);
 /* Cancels if it is running, frees the answer. */
 void imi_exchange_reset(imi_exchange_t *exchange);
 

@@ -105,8 +105,8 @@ static void on_picture_fetched(imi_exchange_t *exchange) {
     next_picture(request);
 }
 
-static int start_fetch(imagine_request_t *request, const char *url, uint64_t size_max,
-                       imi_exchange_cb on_done) {
+int imi_fetch_address(imagine_request_t *request, const char *url, uint64_t size_max,
+                      imi_exchange_cb on_done) {
     imi_exchange_t *exchange = &request->fetch;
     imi_url_t parts;
     int err;
@@ -135,7 +135,7 @@ static void next_picture(imagine_request_t *request) {
         } else if (imi_text_starts_with(image->url, "data:")) {
             is_good = decode_picture(request, image);
         } else {
-            err = start_fetch(request, image->url, IMI_IMAGE_SIZE_MAX, on_picture_fetched);
+            err = imi_fetch_address(request, image->url, IMI_IMAGE_SIZE_MAX, on_picture_fetched);
             if (err != 0)
                 fail_picture(request, err,
                              err == IMAGINE_EADDRESS ? "not an http, https or data: address"
@@ -178,7 +178,8 @@ static void on_result_fetched(imi_exchange_t *exchange) {
 }
 
 void imi_fetch_result(imagine_request_t *request) {
-    int err = start_fetch(request, request->result.url, IMI_VIDEO_SIZE_MAX, on_result_fetched);
+    int err =
+        imi_fetch_address(request, request->result.url, IMI_VIDEO_SIZE_MAX, on_result_fetched);
     if (err != 0)
         imi_request_fail(request, err, "the result's address cannot be fetched");
 }

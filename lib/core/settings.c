@@ -83,13 +83,16 @@ extern char **environ; /* POSIX has it declared nowhere */
     PLAIN("CA_FILE", TEXT, "PEM bundle to trust instead of the system's")                         \
     LATER("TIMEOUT_WEBHOOK_MS", NUMBER, "10000", 1, 60 * MINUTES_MS)                              \
     LATER("WEBHOOK_SECRET", SECRET, NULL, 0, 0)                                                   \
-    LATER("MEDIA_DIR", TEXT, NULL, 0, 0)                                                          \
-    LATER("S3_ENDPOINT", URL, NULL, 0, 0)                                                         \
-    LATER("S3_REGION", TEXT, NULL, 0, 0)                                                          \
-    LATER("S3_ACCESS_KEY_ID", SECRET, NULL, 0, 0)                                                 \
-    LATER("S3_SECRET_ACCESS_KEY", SECRET, NULL, 0, 0)                                             \
-    LATER("S3_BUCKET_NAME", TEXT, NULL, 0, 0)                                                     \
-    LATER("S3_CDN_URL", URL, NULL, 0, 0)                                                          \
+    PLAIN("S3_ENDPOINT", URL, "S3-compatible server that keeps results, with the settings below") \
+    PLAIN("S3_BUCKET_NAME", TEXT, "its bucket; results are objects below uploads/")               \
+    PLAIN("S3_ACCESS_KEY_ID", SECRET, "who we are there")                                         \
+    PLAIN("S3_SECRET_ACCESS_KEY", SECRET, "and the proof")                                        \
+    DEFAULT("S3_REGION", TEXT, "auto", 0, 0, NULL, "region that requests are signed for")         \
+    PLAIN("S3_CDN_URL", URL,                                                                      \
+          "address in front of the bucket's objects; without it links are signed, for 24 hours")  \
+    PLAIN("MEDIA_DIR", TEXT,                                                                      \
+          "without S3: folder that keeps results for 24 hours, served under /media/")             \
+    PLAIN("PUBLIC_URL", URL, "this server as its callers see it, in front of /media/ in results") \
     REFUSED("REDIS_URL")                                                                          \
     REFUSED("KV_REST_API_URL")                                                                    \
     REFUSED("KV_REST_API_TOKEN")                                                                  \

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "imagine/gateway.h"
+#include "imagine/hosting.h"
 #include "imagine/io.h"
 #include "imagine/provider.h"
 #include "imagine/storage.h"
@@ -39,6 +40,7 @@ static const struct {
     ROW(imagine_http_end, size, message),
     ROW(imagine_http_handler, size, on_end),
     ROW(imagine_io, size, await),
+    ROW(imagine_folder, size, destroy),
     ROW(imagine_io_uv_options, size, user_agent),
     ROW(imagine_http_response, size, body_size),
     ROW(imagine_verdict, size, message),
