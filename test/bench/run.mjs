@@ -12,6 +12,7 @@ import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
+import { measureMedia } from "./media.mjs";
 
 const build = path.resolve(process.argv[2] ?? "build");
 const isQuick = process.argv.includes("--quick");
@@ -314,6 +315,7 @@ async function main() {
     }
   }
   await stop(standIn);
+  await measureMedia({ section, row, startServer, stop, cpuSeconds, isQuick });
   const missed = rows.filter(({ verdict }) => verdict === "MISSED");
   writeFileSync(path.join(build, "bench.json"), `${JSON.stringify({ machine: os.cpus()[0].model, cores, files, results, missed: missed.map(({ text }) => text) }, null, 2)}\n`);
   console.log(["", "| what | measured | target | |", "| --- | ---: | ---: | --- |", ...rows.map(({ text, value, bound, verdict }) => `| ${text} | ${value} | ${bound} | ${verdict} |`)].join("\n"));

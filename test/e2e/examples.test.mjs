@@ -82,6 +82,16 @@ test("custom_provider goes on with the next token when one is spent", async () =
   assert.match(stdout, /error_acme_token_exhausted/);
 });
 
+test("stream prints a text as it comes, or why there is none", async () => {
+  const env = { ...upstream.settings, GITEE_TOKENS: "t1", STATE_FILE: ":memory:" };
+  const good = await run(example("stream"), ["a lighthouse", "gitee/qwen-3"], { env });
+  assert.equal(good.code, 0, good.stderr);
+  assert.equal(good.stdout, "A vivid picture: a lighthouse\n");
+  const bad = await run(example("stream"), ["a lighthouse", "gitee/qwen-3"], { env: { ...env, GITEE_TOKENS: "" } });
+  assert.equal(bad.code, 1);
+  assert.match(bad.stderr, /error_gitee_token_required/);
+});
+
 test("embed_gateway has the whole API", async () => {
   const server = await startServer({ program: example("embed_gateway"), env: { PORT: "0", API_TOKEN: "user-token", SAMPLE_PROVIDER: "on" } });
   assert.equal((await server.get("/api/health")).status, 200);
