@@ -241,6 +241,7 @@ static curl_socket_t on_open_socket(void *user, curlsocktype purpose,
         return CURL_SOCKET_BAD;
     }
     if (imi_watch_begin(&exchange->http->watches, fd) != 0) {
+        set_failure(exchange, IMAGINE_ENOMEM, "out of memory");
         close(fd);
         return CURL_SOCKET_BAD;
     }
