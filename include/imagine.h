@@ -551,6 +551,8 @@ IMAGINE_API int imagine_breaker_state(imagine_t *im, const char *provider);
 
 /** Write a line to the client's log, as the library does ("event key=value …"). */
 IMAGINE_API void imagine_log(imagine_t *im, int32_t level, const char *line);
+/** 1 if a line of that level is wanted: else it need not even be built. Any thread. */
+IMAGINE_API int32_t imagine_log_wants(const imagine_t *im, int32_t level);
 /**
  * Turn a log line into what an operator reads: "2026-01-08T16:00:00.123Z info event key=value" or
  * one JSON object, with a line break. Writes at most `capacity` bytes, the NUL included.

@@ -44,6 +44,10 @@ void imi_trace(const imagine_request_t *request, const char *format, ...) {
     im->io->log(im->io->context, IMAGINE_LOG_TRACE, line);
 }
 
+int32_t imagine_log_wants(const imagine_t *im, int32_t level) {
+    return im != NULL && is_wanted(im, level) ? 1 : 0;
+}
+
 void imagine_log(imagine_t *im, int32_t level, const char *line) {
     if (im != NULL && line != NULL && is_wanted(im, level))
         im->io->log(im->io->context, level, line);

@@ -62,10 +62,11 @@ static void put_result(line_t *line, const imagine_result_t *result) {
 
 void imi_journal_write(const imagine_exchange_t *exchange) {
     const imagine_gateway_t *gateway = exchange->gateway;
-    const imagine_result_t *result = imagine_request_result(exchange->request);
+    const imagine_result_t *result;
     line_t line;
-    if (gateway->io->log == NULL)
+    if (!imagine_log_wants(gateway->im, IMAGINE_LOG_INFO))
         return;
+    result = imagine_request_result(exchange->request);
     line.size = 0;
     put_text(&line, "request id=", exchange->id);
     put_strangers(&line, " method=", exchange->method_name, strlen(exchange->method_name));

@@ -152,13 +152,13 @@ int gateway_host_open(gateway_host_t *host, const imi_mem_t *mem, const char *se
     needy.edit = NULL;
     host->virtual = virtual_io_open();
     options.io = virtual_io_table(host->virtual);
-    options.log_level = IMAGINE_LOG_INFO;
-    require(imagine_open(&host->im, &options) == 0, "imagine_open");
-    require(imagine_register_provider(host->im, &provider) == 0, "register test");
-    require(imagine_register_provider(host->im, &needy) == 0, "register needy");
     require(imagine_settings_open(&settings) == 0, "settings");
     if (settings_text != NULL)
         apply(settings, settings_text);
+    options.log_level = (int32_t)imagine_settings_get_int(settings, "LOG_LEVEL");
+    require(imagine_open(&host->im, &options) == 0, "imagine_open");
+    require(imagine_register_provider(host->im, &provider) == 0, "register test");
+    require(imagine_register_provider(host->im, &needy) == 0, "register needy");
     require(imagine_configure(host->im, settings, NULL) == 0, "imagine_configure");
     err = imi_gateway_open(&host->gateway, mem, host->im, settings, NULL);
     imagine_settings_close(settings);

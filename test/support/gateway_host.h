@@ -24,8 +24,9 @@ typedef struct gateway_host {
     imagine_gateway_t *gateway;
 } gateway_host_t;
 
-/* settings: "NAME=value;NAME=value", applied to client and gateway; NULL: none. 0, or the error of
- * imi_gateway_open() (then `gateway` is NULL, and the rest still has to be closed). */
+/* settings: "NAME=value;NAME=value", applied to client, gateway and the log's level; NULL: none. 0,
+ * or the error of imi_gateway_open() (then `gateway` is NULL, and the rest still has to be closed).
+ */
 int gateway_host_open(gateway_host_t *host, const imi_mem_t *mem, const char *settings);
 /* Aborts if the client does not come to its end. */
 void gateway_host_close(gateway_host_t *host);

@@ -1030,6 +1030,18 @@ START_TEST(each_request_leaves_one_line_without_what_is_private) {
 }
 END_TEST
 
+START_TEST(a_line_below_the_level_in_force_is_not_wanted_and_not_written) {
+    ck_assert_int_eq(gateway_host_open(&host, NULL, "LOG_LEVEL=warn"), 0);
+    ck_assert_int_eq(imagine_log_wants(host.im, IMAGINE_LOG_WARN), 1);
+    ck_assert_int_eq(imagine_log_wants(host.im, IMAGINE_LOG_INFO), 0);
+    virtual_io_log_clear(host.virtual);
+    visit_make(&visit, &host, "GET", "/api/health", NULL, NULL);
+    ck_assert_int_eq(visit.status, 200);
+    ck_assert_str_eq(virtual_io_log(host.virtual), "");
+    gateway_host_close(&host);
+}
+END_TEST
+
 START_TEST(what_strangers_write_cannot_forge_a_line) {
     static char target[2000];
     const char *line;
@@ -1205,6 +1217,7 @@ static Suite *gateway_suite(void) {
     tcase_add_test(tcase, a_long_result_is_handed_over_in_pieces);
     tcase_add_test(tcase, a_closing_client_answers_503);
     tcase_add_test(tcase, each_request_leaves_one_line_without_what_is_private);
+    tcase_add_test(tcase, a_line_below_the_level_in_force_is_not_wanted_and_not_written);
     tcase_add_test(tcase, what_strangers_write_cannot_forge_a_line);
     tcase_add_test(tcase, ids_differ);
     tcase_add_loop_test(tcase, a_setting_that_makes_no_sense_is_named, 0, COUNT(bad_settings));
