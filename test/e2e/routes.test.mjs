@@ -286,7 +286,7 @@ const methodsOf = {
   "/api/health": "GET, HEAD, OPTIONS",
   "/api/v1/models": "GET, HEAD, OPTIONS",
   "/api/v1/models/all": "GET, HEAD, OPTIONS",
-  "/api/v1/task-status": "GET, HEAD, OPTIONS",
+  "/api/v1/task-status": "GET, HEAD, DELETE, OPTIONS",
   "/api/v1/token-stats": "GET, HEAD, OPTIONS",
   "/api/v1/token-stats/all": "GET, HEAD, OPTIONS",
   "/api/v1/token-reset": "POST, OPTIONS",
