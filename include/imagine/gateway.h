@@ -54,6 +54,8 @@ typedef struct imagine_gateway_answer {
     size_t header_count;
     int64_t content_length; /* bytes that on_body brings (for HEAD: would bring); -1: not known yet,
                                a stream */
+    int32_t is_stream;      /* 1: they come over time, as they are there */
+    int32_t reserved;
 } imagine_gateway_answer_t;
 
 /**
@@ -61,6 +63,7 @@ typedef struct imagine_gateway_answer {
  * exchange is aborted. These may run inside imagine_gateway_begin, _body and _finish (an early
  * refusal), or later, and may abort or release the exchange themselves. What they receive lives
  * until imagine_gateway_release(), but for the pieces of a stream, which die when on_body returns.
+ * A stream that ends with fewer bytes than it told is broken: cut the connection.
  */
 typedef struct imagine_gateway_responder {
     size_t size;

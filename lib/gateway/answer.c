@@ -92,6 +92,18 @@ void imi_answer_begin_stream(imagine_exchange_t *exchange, const char *content_t
     imi_answer_header(exchange, "X-Accel-Buffering", "no"); /* nginx's: pass pieces on at once */
     begin(exchange, 200, content_type);
     exchange->answer.content_length = -1;
+    exchange->answer.is_stream = 1;
+    exchange->is_streaming = true;
+    exchange->responder->on_head(&exchange->answer, exchange->user);
+}
+
+void imi_answer_begin_file(imagine_exchange_t *exchange, int32_t status, const char *content_type,
+                           uint64_t size) {
+    if (exchange->is_answered || exchange->is_aborted)
+        return;
+    begin(exchange, status, content_type);
+    exchange->answer.content_length = (int64_t)size;
+    exchange->answer.is_stream = 1;
     exchange->is_streaming = true;
     exchange->responder->on_head(&exchange->answer, exchange->user);
 }

@@ -29,6 +29,9 @@ void imi_answer_error(imagine_exchange_t *exchange, int32_t status, int32_t code
                       const char *message);
 /* An answer in pieces, as they come: begin, any number of pieces (not kept), end. */
 void imi_answer_begin_stream(imagine_exchange_t *exchange, const char *content_type);
+/* Likewise one of a known size. */
+void imi_answer_begin_file(imagine_exchange_t *exchange, int32_t status, const char *content_type,
+                           uint64_t size);
 void imi_answer_piece(imagine_exchange_t *exchange, const void *data, size_t size);
 void imi_answer_end_stream(imagine_exchange_t *exchange);
 void imi_answer_refuse(imagine_exchange_t *exchange, const imi_refusal_t *refusal);

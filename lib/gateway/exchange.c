@@ -154,6 +154,13 @@ static bool is_static(const imi_route_t *route) {
     return route->carry_out == imi_exchange_serve_file;
 }
 
+/* What a name of media stands for never changes; it goes after a day. */
+static const char *cache_control(const imi_route_t *route) {
+    return route->carry_out == imi_media_serve ? "private, max-age=86400, immutable"
+           : is_static(route)                  ? "no-cache"
+                                               : "no-store";
+}
+
 /* A file, or for a browser that goes to some place of the page's own the page itself. */
 static void find_file(imagine_exchange_t *exchange, const imi_gateway_head_t *head) {
     const imi_static_t *files = &exchange->gateway->files;
@@ -221,8 +228,8 @@ static void judge_head(imagine_exchange_t *exchange, const imagine_gateway_reque
     exchange->wants_events = imi_text_has_nocase(head.accept, "text/event-stream");
     exchange->has_body = head.is_chunked || head.content_length > 0;
     exchange->body_left = head.is_chunked ? -1 : head.content_length > 0 ? head.content_length : 0;
-    imi_answer_header(exchange, "Cache-Control",
-                      is_static(exchange->route) ? "no-cache" : "no-store");
+    exchange->range = imi_media_read_range(head.range);
+    imi_answer_header(exchange, "Cache-Control", cache_control(exchange->route));
     if (imi_route_is_api(exchange->route))
         put_cors(exchange, head.origin);
     if (exchange->refusal != NULL || refusal != NULL) {
@@ -417,11 +424,14 @@ void imagine_gateway_abort(imagine_exchange_t *exchange) {
         exchange->duration_ms =
             exchange->gateway->io->now_ms(exchange->gateway->io->context) - exchange->began_at_ms;
     imi_exchange_stop_waiting(exchange);
+    imi_media_stop(exchange->media);
     imagine_cancel(exchange->request);
 }
 
 void imagine_gateway_pause(imagine_exchange_t *exchange, int32_t is_paused) {
-    if (exchange->is_streaming)
+    if (exchange->media != NULL)
+        imi_media_pause(exchange->media, is_paused != 0);
+    else if (exchange->is_streaming)
         imagine_pause(exchange->request, is_paused);
 }
 

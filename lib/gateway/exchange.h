@@ -18,6 +18,7 @@
 #include "gateway/body.h"
 #include "gateway/caller.h"
 #include "gateway/gateway.h"
+#include "gateway/media.h"
 #include "gateway/refusal.h"
 #include "gateway/route.h"
 #include "wire/buf.h"
@@ -63,6 +64,8 @@ struct imagine_exchange {
     imi_gateway_body_t *body;
     const imi_static_file_t *file;
     imagine_request_t *request;
+    imi_media_t *media; /* NULL: none, or over */
+    imi_media_range_t range;
     char *lent; /* a text of the library's that is the answer; imagine_free() */
     imi_buf_t text;
 
@@ -74,6 +77,7 @@ struct imagine_exchange {
     char remaining_text[IMI_EXCHANGE_DECIMAL_SIZE];
     char reset_text[IMI_EXCHANGE_DECIMAL_SIZE];
     char retry_text[IMI_EXCHANGE_DECIMAL_SIZE];
+    char range_text[3 * IMI_EXCHANGE_DECIMAL_SIZE + sizeof("bytes -/")];
     char location[IMI_EXCHANGE_LOCATION_SIZE];
 
     size_t path_size;

@@ -32,6 +32,7 @@ typedef enum field {
     FIELD_IF_NONE_MATCH,
     FIELD_ORIGIN,
     FIELD_PREFER,
+    FIELD_RANGE,
     FIELD_TRANSFER_ENCODING,
 } field_t;
 
@@ -39,6 +40,7 @@ static const struct {
     imi_slice_t name;
     field_t field;
 } fields[] = {
+    {{"range", 5}, FIELD_RANGE},
     {{"accept", 6}, FIELD_ACCEPT},
     {{"origin", 6}, FIELD_ORIGIN},
     {{"prefer", 6}, FIELD_PREFER},
@@ -100,6 +102,9 @@ static const imi_refusal_t *read_field(imi_gateway_head_t *head, field_t field, 
         break;
     case FIELD_PREFER:
         head->prefer = value;
+        break;
+    case FIELD_RANGE:
+        head->range = value;
         break;
     case FIELD_TRANSFER_ENCODING:
         if (head->is_chunked || !imi_slice_equals_nocase(value, "chunked"))

@@ -23,7 +23,8 @@ typedef struct imi_gateway_head {
     imi_slice_t fetch_mode; /* Sec-Fetch-Mode */
     imi_slice_t if_none_match;
     imi_slice_t origin;
-    imi_slice_t prefer;     /* RFC 7240 */
+    imi_slice_t prefer; /* RFC 7240 */
+    imi_slice_t range;
     int64_t content_length; /* -1: not told */
     bool is_chunked;
     bool is_forwarded; /* somebody between us and the caller says so */

@@ -75,6 +75,7 @@ struct imagine_http1 {
     imagine_slice_t pieces[PIECES_MAX + 1]; /* the answer: its head, its body */
     size_t piece_count;                     /* of its body */
     imi_buf_t leaving, waiting;             /* of a stream */
+    uint64_t stream_left;                   /* of one whose size was told */
     bool has_paused;                        /* the gateway, since too much waits */
     imagine_timer_t *timer;
     uint64_t timer_at_ms;    /* may be earlier than the deadline */
@@ -400,7 +401,7 @@ static void end_chunks(imagine_http1_t *http1);
 static void on_head(const imagine_gateway_answer_t *answer, void *user) {
     imagine_http1_t *http1 = user;
     http1->answer = answer;
-    if (answer->content_length < 0)
+    if (answer->is_stream != 0)
         begin_stream(http1);
 }
 
@@ -555,6 +556,7 @@ static const char *reason_of(int32_t status) {
         {201, "Created"},
         {202, "Accepted"},
         {204, "No Content"},
+        {206, "Partial Content"},
         {304, "Not Modified"},
         {400, "Bad Request"},
         {401, "Unauthorized"},
@@ -566,6 +568,7 @@ static const char *reason_of(int32_t status) {
         {413, "Content Too Large"},
         {414, "URI Too Long"},
         {415, "Unsupported Media Type"},
+        {416, "Range Not Satisfiable"},
         {422, "Unprocessable Content"},
         {429, "Too Many Requests"},
         {431, "Request Header Fields Too Large"},
@@ -669,6 +672,8 @@ static void begin_stream(imagine_http1_t *http1) {
     if (http1->answer->wants_close || http1->is_http10)
         http1->keeps_alive = false;
     http1->output = STREAMING;
+    http1->stream_left =
+        http1->answer->content_length > 0 ? (uint64_t)http1->answer->content_length : 0;
     write_head(http1);
     if (http1->head.error != 0) {
         close_stream(http1);
@@ -683,7 +688,8 @@ static void put_chunk(imagine_http1_t *http1, const void *data, size_t size) {
     char length[2 * sizeof(size) + 2], *at = length + sizeof(length);
     imi_buf_t *out = &http1->waiting;
     size_t left = size;
-    if (http1->is_http10) {
+    if (http1->is_http10 || http1->answer->content_length >= 0) {
+        http1->stream_left -= http1->answer->content_length >= 0 ? size : 0;
         imi_buf_append(out, data, size);
         stream_bytes(http1);
         return;
@@ -699,7 +705,11 @@ static void put_chunk(imagine_http1_t *http1, const void *data, size_t size) {
 }
 
 static void end_chunks(imagine_http1_t *http1) {
-    if (!http1->is_http10)
+    if (http1->stream_left > 0) { /* shorter than told */
+        close_stream(http1);
+        return;
+    }
+    if (!http1->is_http10 && http1->answer->content_length < 0)
         imi_buf_append(&http1->waiting, "0\r\n\r\n", 5);
     stream_bytes(http1);
 }

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "imagine/hosting.h"
 #include "gateway/answer.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
@@ -25,6 +26,8 @@ static const imi_refusal_t bad_dates = {
     "startDate and endDate must be ISO 8601 dates, the first no later than the second"};
 static const imi_refusal_t no_hosting = {400, IMAGINE_ENOTSUP, "S3 service is not enabled",
                                          "no hosting for results is configured"};
+
+static void on_cleaned_up(int status, int64_t deleted_count, const char *message, void *user);
 
 void imi_inspect_health(imagine_exchange_t *exchange) {
     const imagine_io_t *io = exchange->gateway->io;
@@ -220,7 +223,42 @@ void imi_inspect_clean_up_storage(imagine_exchange_t *exchange) {
     int64_t start_unix_ms = INT64_MIN, end_unix_ms = INT64_MAX;
     bool has_dates = read_date(exchange, "startDate", &start_unix_ms) &&
                      read_date(exchange, "endDate", &end_unix_ms) && start_unix_ms <= end_unix_ms;
-    imi_answer_refuse(exchange, has_dates ? &no_hosting : &bad_dates);
+    int err;
+    if (!has_dates) {
+        imi_answer_refuse(exchange, &bad_dates);
+        return;
+    }
+    exchange->is_pending = true;
+    err = imagine_hosting_clean_up(exchange->gateway->im, start_unix_ms, end_unix_ms, on_cleaned_up,
+                                   exchange);
+    if (err == 0)
+        return;
+    exchange->is_pending = false;
+    if (err == IMAGINE_ENOTSUP)
+        imi_answer_refuse(exchange, &no_hosting);
+    else
+        imi_answer_failed_call(exchange, err);
+}
+
+static void on_cleaned_up(int status, int64_t deleted_count, const char *message, void *user) {
+    imagine_exchange_t *exchange = user;
+    imi_json_writer_t writer;
+    exchange->is_pending = false;
+    if (exchange->is_released) {
+        imi_gateway_exchange_free(exchange);
+        return;
+    }
+    if (status != 0) {
+        imi_answer_error(exchange, imagine_err_http_status(status), status,
+                         imagine_strerror(status), message);
+        return;
+    }
+    imi_json_begin(&writer, &exchange->text);
+    imi_json_open_object(&writer, NULL);
+    imi_json_put_text(&writer, "status", "success");
+    imi_json_put_int(&writer, "deletedCount", deleted_count);
+    imi_json_close_object(&writer);
+    imi_answer_send_text(exchange, 200, IMI_TYPE_JSON);
 }
 
 void imi_inspect_metrics(imagine_exchange_t *exchange) {

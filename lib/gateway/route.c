@@ -6,11 +6,12 @@
 #include "gateway/action.h"
 #include "gateway/exchange.h"
 #include "gateway/inspect.h"
+#include "gateway/media.h"
 
 #define API "/api"
 #define V1 "/api/v1/"
 
-/* The last three rows stand for many paths; the others are in order of how often they are asked. */
+/* The last four rows stand for many paths; the others are in order of how often they are asked. */
 static const imi_route_t routes[] = {
     {V1 "generate", "generate", "generate", IMI_POST, IMI_WHO_USER, IMI_LIMIT_POST,
      imi_action_carry_out},
@@ -39,6 +40,7 @@ static const imi_route_t routes[] = {
      imi_inspect_clean_up_storage},
     {"/metrics", "metrics", NULL, IMI_GET, IMI_WHO_ADMIN_OR_LOCAL, IMI_LIMIT_NONE,
      imi_inspect_metrics},
+    {NULL, "media", NULL, IMI_GET, IMI_WHO_ALL, IMI_LIMIT_NONE, imi_media_serve},
     {NULL, "static", NULL, IMI_GET, IMI_WHO_ALL, IMI_LIMIT_NONE, imi_exchange_serve_file},
     {NULL, "unknown", NULL, IMI_METHOD_OTHER, IMI_WHO_ALL, IMI_LIMIT_NONE, NULL},
     /* Nobody without a token learns which paths below /api/v1 exist. */
@@ -50,7 +52,8 @@ enum {
     ROUTE_UNKNOWN_V1 = ROUTE_COUNT - 1,
     ROUTE_UNKNOWN_API = ROUTE_COUNT - 2,
     ROUTE_STATIC = ROUTE_COUNT - 3,
-    ROUTE_METRICS = ROUTE_COUNT - 4,
+    ROUTE_MEDIA = ROUTE_COUNT - 4,
+    ROUTE_METRICS = ROUTE_COUNT - 5,
 };
 
 imi_method_t imi_method_from_name(const char *name) {
@@ -76,7 +79,7 @@ static bool starts_with(imi_slice_t path, const char *prefix) {
 /* Of rows with one path the one that takes the method, else the first. */
 const imi_route_t *imi_route_find(imi_slice_t path, imi_method_t method) {
     const imi_route_t *found = NULL;
-    for (size_t i = 0; i < ROUTE_STATIC; i++) {
+    for (size_t i = 0; i < ROUTE_MEDIA; i++) {
         if (!imi_slice_equals(path, routes[i].path))
             continue;
         if (imi_route_takes(&routes[i], method))
@@ -86,6 +89,8 @@ const imi_route_t *imi_route_find(imi_slice_t path, imi_method_t method) {
     }
     if (found != NULL)
         return found;
+    if (imi_media_has_path(path))
+        return &routes[ROUTE_MEDIA];
     if (starts_with(path, V1))
         return &routes[ROUTE_UNKNOWN_V1];
     if (starts_with(path, API "/") || imi_slice_equals(path, API))
@@ -95,7 +100,7 @@ const imi_route_t *imi_route_find(imi_slice_t path, imi_method_t method) {
 
 bool imi_route_is_api(const imi_route_t *route) {
     size_t index = imi_route_index(route);
-    return index != ROUTE_STATIC && index != ROUTE_METRICS;
+    return index != ROUTE_STATIC && index != ROUTE_MEDIA && index != ROUTE_METRICS;
 }
 
 bool imi_route_takes(const imi_route_t *route, imi_method_t method) {

@@ -50,7 +50,7 @@ static const struct {
     ROW(imagine_storage_entry, key, value_size),
     ROW(imagine_storage_driver, size, close),
     ROW(imagine_gateway_request, size, peer),
-    ROW(imagine_gateway_answer, size, content_length),
+    ROW(imagine_gateway_answer, size, reserved),
     ROW(imagine_gateway_responder, size, on_end),
     ROW(imagine_http1_stream, size, close),
 };
