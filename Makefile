@@ -206,7 +206,7 @@ TSAN_FLAGS := -O1 -g -fsanitize=thread -DIMI_ASSERTS
 FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
 	-DIMI_ASSERTS
 UNIT_NAMES := $(UNIT_TESTS:$(BUILD)/%=%)
-TSAN_NAMES := $(filter test/unit/uv/% test/unit/core/%,$(UNIT_NAMES))
+TSAN_NAMES := $(filter test/unit/uv/% test/unit/storage/% test/unit/core/%,$(UNIT_NAMES))
 FUZZ_NAMES := $(FUZZERS:$(BUILD)/%=%)
 SUBMAKE := env -u MAKEFLAGS -u MAKELEVEL $(MAKE) --no-print-directory -j$(JOBS)
 ASAN_MAKE := $(SUBMAKE) BUILD=$(BUILD)/asan CC=clang CFLAGS='$(ASAN_FLAGS)'
