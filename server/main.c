@@ -57,7 +57,7 @@ static void on_trim(uv_timer_t *timer) {
 
 static void on_turn(uv_prepare_t *handle) { /* before the loop waits: one write for the log */
     static size_t crowd;
-    size_t in_flight = imagine_gateway_in_flight(gateway);
+    size_t in_flight = gateway != NULL ? imagine_gateway_in_flight(gateway) : 0;
     fflush(stderr);
     if (uv_is_active((uv_handle_t *)&drain_timer) && in_flight == 0)
         uv_stop(handle->loop);
@@ -143,6 +143,7 @@ static void greet(const char *host, int32_t port) {
 
 static void on_listener_closed(void *user) {
     imagine_gateway_close(gateway);
+    gateway = NULL;
     imagine_close(im, NULL, NULL);
     (void)user;
 }
