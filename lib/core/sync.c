@@ -2,7 +2,8 @@
  *
  * Writes: a change goes into `pending` (one entry per key, the latest wins) and from there to the
  * driver, one operation per key at a time. What the driver refuses stays pending and is tried again
- * after a pause. Reads: everything once at the start. */
+ * after a pause. Reads: everything once at the start; again, until it succeeds, when that failed.
+ */
 #include "core/sync.h"
 
 #include <inttypes.h>
@@ -43,6 +44,7 @@ struct imi_sync {
     bool is_started;
     bool is_loading;
     int lists_left;
+    bool must_list; /* the last time failed */
     imagine_timer_t *load_timer;
     imi_list_t waiting; /* requests, by state_link */
     imi_map_t pending;  /* key -> pending_t */
@@ -59,6 +61,7 @@ struct imi_sync {
 };
 
 static void send(pending_t *pending);
+static void retry_later(imi_sync_t *sync);
 static void finish_close(imi_sync_t *sync);
 
 /* ---- loading ----------------------------------------------------------------------------------
@@ -129,12 +132,18 @@ static void load_mark(imagine_t *im, const imagine_storage_entry_t *entry) {
                    until, imi_clock(im));
 }
 
+static void list_later(imi_sync_t *sync, int error) {
+    sync->must_list = true;
+    complain(sync, error);
+    retry_later(sync);
+}
+
 static void on_listed(int status, const imagine_storage_entry_t *entries, size_t entry_count,
                       int32_t is_last, void *user) {
     imi_sync_t *sync = user;
     imagine_t *im = sync->im;
     if (status != 0)
-        complain(sync, status);
+        list_later(sync, status);
     for (size_t i = 0; i < entry_count && !sync->is_closing; i++) {
         if (imi_text_starts_with(entries[i].key, TOKEN_PREFIX))
             load_mark(im, &entries[i]);
@@ -145,20 +154,25 @@ static void on_listed(int status, const imagine_storage_entry_t *entries, size_t
         loaded(sync);
 }
 
-static int start_loading(imi_sync_t *sync) {
+static void list_all(imi_sync_t *sync) {
     static const char *const prefixes[] = {TOKEN_PREFIX, TASK_PREFIX};
+    sync->must_list = false;
+    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+        int err = sync->driver->list(sync->self, prefixes[i], on_listed, sync);
+        if (err == 0)
+            sync->lists_left++;
+        else
+            list_later(sync, err);
+    }
+}
+
+static int start_loading(imi_sync_t *sync) {
     const imagine_io_t *io = sync->im->io;
     int err = io->timer_start(io->context, LOAD_WAIT_MS, on_load_late, sync, &sync->load_timer);
     if (err != 0)
         return err;
     sync->is_loading = true;
-    for (size_t i = 0; i < 2; i++) {
-        err = sync->driver->list(sync->self, prefixes[i], on_listed, sync);
-        if (err == 0)
-            sync->lists_left++;
-        else
-            complain(sync, err);
-    }
+    list_all(sync);
     if (sync->lists_left == 0) /* nothing will come: nobody needs to wait */
         loaded(sync);
     return 0;
@@ -200,6 +214,8 @@ static void on_retry(void *user) {
         if (!pending->is_sent)
             send(pending);
     }
+    if (sync->must_list && sync->lists_left == 0)
+        list_all(sync);
 }
 
 static void retry_later(imi_sync_t *sync) {
