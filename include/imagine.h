@@ -549,6 +549,22 @@ IMAGINE_API int imagine_counters(imagine_t *im, imagine_counters_t *out);
 /** IMAGINE_BREAKER_…, or IMAGINE_EPROVIDER. */
 IMAGINE_API int imagine_breaker_state(imagine_t *im, const char *provider);
 
+/**
+ * The last webhooks (params.webhook_url), newest first, at most 200, as a JSON array of {id,
+ * taskId, url, state, tries, lastStatus, lastError, nextAt}: `id` is what the receiver sees as
+ * webhook-id, `url` lacks its query, `state` is "pending", "delivered" or "failed", `lastStatus`
+ * the HTTP status of the last answer, `nextAt` when a pending one is due (ISO 8601); null: there
+ * is none. One that has ended is kept for 24 h.
+ * @return text to free with imagine_free(); NULL: closed or no memory
+ */
+IMAGINE_API char *imagine_webhooks(imagine_t *im);
+/**
+ * Deliver a webhook again, under its old id: one that has ended from the beginning, with ten tries;
+ * one that waits for its next try at once.
+ * @return 0, IMAGINE_ENOTFOUND, IMAGINE_EINVAL, IMAGINE_ECLOSED
+ */
+IMAGINE_API int imagine_webhook_redeliver(imagine_t *im, const char *id);
+
 /** Write a line to the client's log, as the library does ("event key=value …"). */
 IMAGINE_API void imagine_log(imagine_t *im, int32_t level, const char *line);
 /** 1 if a line of that level is wanted: else it need not even be built. Any thread. */

@@ -208,6 +208,7 @@ static int open_step(void *user) {
     im->seed[0] = imi_random64(im);
     im->seed[1] = imi_random64(im);
     imi_map_init(&im->tasks, &im->mem, im->seed);
+    imi_webhooks_init(im);
     opening->err = imi_client_allow_hosts(im, opening->options->allow_private_hosts, &bad);
     if (opening->err == 0)
         opening->err = add_builtin(im);
@@ -216,6 +217,7 @@ static int open_step(void *user) {
 
 static void free_parts(imagine_t *im) {
     imi_tasks_reset(im);
+    imi_webhooks_reset(im);
     imi_registry_reset(im);
     if (im->catalogue != NULL)
         imi_catalogue_release(im->catalogue);
@@ -257,6 +259,7 @@ int imagine_open(imagine_t **out, const imagine_options_t *options) {
                                 .image_ms = 120000,
                                 .download_ms = 60000,
                                 .status_ms = 15000,
+                                .webhook_ms = 10000,
                                 .poll_interval_ms = 5000};
     im->counters.size = sizeof(im->counters);
     imi_arena_init(&im->hosts_arena, &im->mem, 0);
@@ -327,6 +330,7 @@ static void on_close_turn(void *user) {
     }
     if (im->former_syncs > 0)
         return; /* on_former_closed() comes back here */
+    imi_webhooks_reset(im);
     if (im->sync != NULL) {
         imi_sync_close(im, on_sync_closed, im);
         return;

@@ -12,6 +12,7 @@
 #include "core/catalogue.h"
 #include "core/pool.h"
 #include "core/registry.h"
+#include "core/webhook.h"
 #include "wire/list.h"
 #include "wire/map.h"
 #include "wire/mem.h"
@@ -30,7 +31,7 @@ typedef enum imi_action {
 
 /* Time limits of one exchange each, in ms; the names are those of the settings. */
 typedef struct imi_limits {
-    uint32_t text_ms, image_ms, download_ms, status_ms;
+    uint32_t text_ms, image_ms, download_ms, status_ms, webhook_ms;
     uint32_t poll_interval_ms;
 } imi_limits_t;
 
@@ -68,6 +69,7 @@ struct imagine {
     imi_map_t tasks;        /* id -> imi_task_t */
     imi_list_t ended_tasks; /* oldest first */
     size_t kept_size;       /* of all outcomes */
+    imi_webhooks_t webhooks;
 
     imi_list_t requests; /* accepted and not over, and those whose work goes on without a caller */
     uint32_t last_number;

@@ -183,6 +183,7 @@ static int limits_step(void *user) {
                                 .image_ms = number(config, "TIMEOUT_IMAGE_MS"),
                                 .download_ms = number(config, "TIMEOUT_DOWNLOAD_MS"),
                                 .status_ms = number(config, "TIMEOUT_STATUS_MS"),
+                                .webhook_ms = number(config, "TIMEOUT_WEBHOOK_MS"),
                                 .poll_interval_ms = number(config, "POLL_INTERVAL_MS")};
     if (sample != NULL)
         im->sample_mode = strcmp(sample, "on") == 0    ? IMI_SAMPLE_ON
@@ -193,6 +194,9 @@ static int limits_step(void *user) {
         if (value != NULL && imi_secrets_add(im, value) != 0)
             say(config, IMAGINE_ENOMEM, secrets[i], "out of memory");
     }
+    err = imi_webhooks_set_secret(im, imagine_settings_get(config->settings, "WEBHOOK_SECRET"));
+    if (err != 0)
+        say(config, err, "WEBHOOK_SECRET", imagine_strerror(err));
     err = imi_client_allow_hosts(im, imagine_settings_get(config->settings, "ALLOW_PRIVATE_HOSTS"),
                                  &bad);
     if (err != 0)

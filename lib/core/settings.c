@@ -81,8 +81,10 @@ extern char **environ; /* POSIX has it declared nowhere */
     DEFAULT("POLL_INTERVAL_MS", NUMBER, "5000", 1, 10 * MINUTES_MS, NULL,                         \
             "the longest pause between two looks at a task")                                      \
     PLAIN("CA_FILE", TEXT, "PEM bundle to trust instead of the system's")                         \
-    LATER("TIMEOUT_WEBHOOK_MS", NUMBER, "10000", 1, 60 * MINUTES_MS)                              \
-    LATER("WEBHOOK_SECRET", SECRET, NULL, 0, 0)                                                   \
+    DEFAULT("TIMEOUT_WEBHOOK_MS", NUMBER, "10000", 1, 60 * MINUTES_MS, NULL,                      \
+            "one try to deliver a webhook")                                                       \
+    PLAIN("WEBHOOK_SECRET", SECRET,                                                               \
+          "signs webhooks; whsec_<base64>, as standardwebhooks.com has it, or any text")          \
     PLAIN("S3_ENDPOINT", URL, "S3-compatible server that keeps results, with the settings below") \
     PLAIN("S3_BUCKET_NAME", TEXT, "its bucket; results are objects below uploads/")               \
     PLAIN("S3_ACCESS_KEY_ID", SECRET, "who we are there")                                         \

@@ -19,6 +19,7 @@
 
 #define TOKEN_PREFIX "token/"
 #define TASK_PREFIX "task/"
+#define WEBHOOK_PREFIX "webhook/"
 #define LOAD_WAIT_MS 250
 #define RETRY_MS 5000
 #define FLUSH_WAIT_MS 1000
@@ -149,13 +150,16 @@ static void on_listed(int status, const imagine_storage_entry_t *entries, size_t
             load_mark(im, &entries[i]);
         else if (imi_text_starts_with(entries[i].key, TASK_PREFIX))
             imi_task_load(im, entries[i].key, entries[i].value, entries[i].value_size);
+        else if (imi_text_starts_with(entries[i].key, WEBHOOK_PREFIX))
+            imi_webhook_load(im, entries[i].key, entries[i].value, entries[i].value_size);
     }
     if (is_last != 0 && --sync->lists_left == 0 && !sync->is_closing)
         loaded(sync);
 }
 
 static void list_all(imi_sync_t *sync) {
-    static const char *const prefixes[] = {TOKEN_PREFIX, TASK_PREFIX};
+    /* Webhooks before tasks: one that ends once more has told so already. */
+    static const char *const prefixes[] = {TOKEN_PREFIX, WEBHOOK_PREFIX, TASK_PREFIX};
     sync->must_list = false;
     for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
         int err = sync->driver->list(sync->self, prefixes[i], on_listed, sync);
