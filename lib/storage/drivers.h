@@ -1,4 +1,5 @@
-/* drivers.h: the drivers that an address can name; open.c has the table. */
+/* drivers.h: the drivers that an address can name, and how open.c, which has the table, opens them.
+ */
 #ifndef IMI_STORAGE_DRIVERS_H
 #define IMI_STORAGE_DRIVERS_H
 
@@ -14,6 +15,10 @@
 typedef int (*imi_storage_driver_open)(const imi_mem_t *mem, const char *url,
                                        const imagine_storage_driver_t **out_driver, void **out_self,
                                        const char **out_reason);
+
+/* As imagine_storage_open(). The message is the C library's, for imagine_free(). */
+int imi_storage_open(const imi_mem_t *mem, imagine_storage_t **out, const char *url,
+                     char **out_message);
 
 int imi_memory_open(const imi_mem_t *mem, const char *url,
                     const imagine_storage_driver_t **out_driver, void **out_self,

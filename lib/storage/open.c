@@ -12,6 +12,7 @@
 #define SCHEME_SIZE_MAX 16 /* of an unknown one, to be named in a message */
 
 struct imagine_storage {
+    const imi_mem_t *mem;
     imagine_storage_driver_t driver; /* its name is a copy of ours */
     void *self;
     imagine_closed_cb closed;
@@ -28,10 +29,17 @@ static const struct {
 };
 #define SCHEME_NAMES "memory:, sqlite:"
 
+static int wrap(const imi_mem_t *mem, imagine_storage_t **out,
+                const imagine_storage_driver_t *driver, void *self);
 static int fail(char **out_message, int err, const char *reason);
 static int fail_scheme(char **out_message, const char *url);
 
 int imagine_storage_open(imagine_storage_t **out, const char *url, char **out_message) {
+    return imi_storage_open(NULL, out, url, out_message);
+}
+
+int imi_storage_open(const imi_mem_t *mem, imagine_storage_t **out, const char *url,
+                     char **out_message) {
     const imagine_storage_driver_t *driver = NULL;
     void *self = NULL;
     const char *reason = NULL;
@@ -47,9 +55,9 @@ int imagine_storage_open(imagine_storage_t **out, const char *url, char **out_me
     if (open == NULL)
         return fail_scheme(out_message, url);
 
-    int err = open(NULL, url, &driver, &self, &reason);
+    int err = open(mem, url, &driver, &self, &reason);
     if (err == 0) {
-        err = imagine_storage_new(out, driver, self);
+        err = wrap(mem, out, driver, self);
         if (err != 0)
             driver->close(self, NULL, NULL);
     }
@@ -86,6 +94,11 @@ static int fail_scheme(char **out_message, const char *url) {
 
 int imagine_storage_new(imagine_storage_t **out, const imagine_storage_driver_t *driver,
                         void *self) {
+    return wrap(NULL, out, driver, self);
+}
+
+static int wrap(const imi_mem_t *mem, imagine_storage_t **out,
+                const imagine_storage_driver_t *driver, void *self) {
     imagine_storage_driver_t copy = {.size = sizeof(copy)};
     if (out == NULL)
         return IMAGINE_EINVAL;
@@ -103,13 +116,14 @@ int imagine_storage_new(imagine_storage_t **out, const imagine_storage_driver_t 
         copy.remove == NULL || copy.add == NULL || copy.list == NULL || copy.close == NULL)
         return IMAGINE_EINVAL;
 
-    imagine_storage_t *storage = imi_mem_zalloc(NULL, sizeof(*storage));
-    char *name = imi_mem_strdup(NULL, copy.name);
+    imagine_storage_t *storage = imi_mem_zalloc(mem, sizeof(*storage));
+    char *name = imi_mem_strdup(mem, copy.name);
     if (storage == NULL || name == NULL) {
-        imi_mem_free(NULL, storage);
-        imi_mem_free(NULL, name);
+        imi_mem_free(mem, storage);
+        imi_mem_free(mem, name);
         return IMAGINE_ENOMEM;
     }
+    storage->mem = mem;
     copy.name = name;
     storage->driver = copy;
     storage->self = self;
@@ -121,8 +135,8 @@ static void on_closed(void *user) {
     imagine_storage_t *storage = user;
     imagine_closed_cb closed = storage->closed;
     void *closed_user = storage->closed_user;
-    imi_mem_free(NULL, (char *)storage->driver.name);
-    imi_mem_free(NULL, storage);
+    imi_mem_free(storage->mem, (char *)storage->driver.name);
+    imi_mem_free(storage->mem, storage);
     if (closed != NULL)
         closed(closed_user);
 }

@@ -4,7 +4,9 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "../../support/failing_mem.h"
 #include "imagine/storage.h"
+#include "storage/drivers.h"
 
 /* ---- addresses ---- */
 
@@ -68,6 +70,24 @@ START_TEST(without_a_place_for_the_handle_nothing_is_opened) {
     char *message = NULL;
     ck_assert_int_eq(imagine_storage_open(NULL, "memory:", &message), IMAGINE_EINVAL);
     ck_assert_ptr_null(message);
+}
+END_TEST
+
+START_TEST(without_memory_nothing_is_opened) { /* _i: memory:, sqlite: */
+    for (size_t n = 1;; n++) {
+        imagine_storage_t *storage = NULL;
+        failing_mem_t failing;
+        failing_mem_init(&failing, n);
+        int err = imi_storage_open(&failing.mem, &storage, url_cases[_i].url, NULL);
+        ck_assert_int_eq(err, failing.has_failed ? IMAGINE_ENOMEM : 0);
+        ck_assert((storage != NULL) == (err == 0));
+        imagine_storage_close(storage, NULL, NULL);
+        ck_assert_uint_eq(failing.live_count, 0);
+        if (!failing.has_failed) {
+            ck_assert_uint_eq(n, 4); /* driver, handle, name */
+            return;
+        }
+    }
 }
 END_TEST
 
@@ -262,6 +282,7 @@ static Suite *open_suite(void) {
     tcase_add_loop_test(tests, an_address_names_a_driver_or_says_what_is_wrong, 0,
                         (int)(sizeof(url_cases) / sizeof(url_cases[0])));
     tcase_add_test(tests, without_a_place_for_the_handle_nothing_is_opened);
+    tcase_add_loop_test(tests, without_memory_nothing_is_opened, 0, 2);
     tcase_add_test(tests, the_built_in_drivers_say_what_they_can);
     tcase_add_test(tests, a_driver_is_copied_and_closed_once);
     tcase_add_test(tests, closing_nothing_is_fine);
