@@ -209,6 +209,8 @@ UNIT_NAMES := $(UNIT_TESTS:$(BUILD)/%=%)
 TSAN_NAMES := $(filter test/unit/uv/% test/unit/storage/% test/unit/core/%,$(UNIT_NAMES))
 FUZZ_NAMES := $(FUZZERS:$(BUILD)/%=%)
 SUBMAKE := env -u MAKEFLAGS -u MAKELEVEL $(MAKE) --no-print-directory -j$(JOBS)
+# The server's end and what callers do in between: these end-to-end tests run with ASan, too.
+ASAN_E2E := drain jobs limits providers routes
 ASAN_MAKE := $(SUBMAKE) BUILD=$(BUILD)/asan CC=clang CFLAGS='$(ASAN_FLAGS)'
 UBSAN_MAKE := $(SUBMAKE) BUILD=$(BUILD)/ubsan CC=clang CFLAGS='$(UBSAN_FLAGS)'
 TSAN_MAKE := $(SUBMAKE) BUILD=$(BUILD)/tsan CC=clang CFLAGS='$(TSAN_FLAGS)'
@@ -226,7 +228,8 @@ check: deps-test
 		-j $(JOBS) -t 180 $(UNIT_TESTS) \
 		-j 1 -t 300 "$(SUBMAKE) lint" \
 		-t 600 $(foreach file,$(sort $(wildcard test/e2e/*.mjs)),"node --test $(file)") \
-		-t 900 "$(ASAN_MAKE) unit-tests" -j $(JOBS) -t 300 $(addprefix $(BUILD)/asan/,$(UNIT_NAMES)) \
+		-t 900 "$(ASAN_MAKE) all unit-tests" -j $(JOBS) -t 300 $(addprefix $(BUILD)/asan/,$(UNIT_NAMES)) \
+		-j 1 -t 600 $(foreach name,$(ASAN_E2E),"env BUILD=$(BUILD)/asan node --test test/e2e/$(name).test.mjs") \
 		-j 1 -t 900 "$(TSAN_MAKE) unit-tests" -j $(JOBS) -t 300 $(addprefix $(BUILD)/tsan/,$(TSAN_NAMES)) \
 		-j 1 -t 900 "$(FUZZ_MAKE) fuzzers" -j $(JOBS) -t 120 $(FUZZ_RUNS)
 
