@@ -15,6 +15,7 @@
 #include "core/params.h"
 #include "core/request.h"
 #include "core/sync.h"
+#include "core/webhook.h"
 #include "imagine/storage.h"
 #include "wire/json.h"
 #include "wire/str.h"
@@ -132,6 +133,30 @@ imi_task_t *imi_task_new(imagine_request_t *request, const char *upstream_id, ui
     return task;
 }
 
+/* POST body of http-api.md: what came of it, for whoever asked to be told. */
+static void tell(imagine_t *im, const imi_task_t *task) {
+    bool is_done = task->state == IMI_TASK_SUCCESS;
+    imi_json_writer_t writer;
+    imi_buf_t body;
+    if (task->webhook_url == NULL)
+        return;
+    imi_buf_init(&body, &im->mem, 0);
+    imi_json_begin(&writer, &body);
+    imi_json_open_object(&writer, NULL);
+    imi_json_put_text(&writer, "taskId", task->id);
+    imi_json_put_text(&writer, "provider", task->provider);
+    imi_json_put_text(&writer, "status", is_done ? "completed" : "failed");
+    if (is_done)
+        imi_json_put_raw(&writer, "result", imi_slice_of(task->outcome));
+    else
+        imi_json_put_text(&writer, "error", task->outcome);
+    imi_json_close_object(&writer);
+    if (body.error != 0 ||
+        imi_webhook_enqueue(im, task->webhook_url, body.data, body.size, task->id) != 0)
+        imi_log(im, IMAGINE_LOG_ERROR, "webhook.lost task=%s", task->id);
+    imi_buf_reset(&body);
+}
+
 void imi_task_ended(imagine_t *im, imi_task_t *task, bool has_succeeded, const char *outcome) {
     task->state = has_succeeded && outcome != NULL ? IMI_TASK_SUCCESS : IMI_TASK_FAILED;
     task->outcome = imi_mem_strdup(&im->mem, outcome != NULL ? outcome : "");
@@ -146,6 +171,7 @@ void imi_task_ended(imagine_t *im, imi_task_t *task, bool has_succeeded, const c
     imi_task_save(im, task);
     imi_log(im, IMAGINE_LOG_INFO, "task.ended id=%s provider=%s state=%s", task->id, task->provider,
             state_names[task->state]);
+    tell(im, task);
 }
 
 /* Done whenever a task is made or asked for: no timer that wakes an idle process. */

@@ -221,6 +221,25 @@ START_TEST(a_text_is_a_job_too) {
 }
 END_TEST
 
+START_TEST(whoever_asked_is_told) { /* _i: does it succeed? */
+    sim_t *sim = open_world();
+    sim_reply(sim, 10, _i == 1 ? 200 : 422, _i == 1 ? PICTURE : "{\"message\":\"not this\"}");
+    sim_reply(sim, 10, 200, "");
+    sim_request_t *request =
+        sim_start(sim, "generate",
+                  "{\"model\":\"gitee/z-image-turbo\",\"prompt\":\"a\",\"async\":true,"
+                  "\"webhookUrl\":\"https://hooks.test/x?secret=1\"}");
+    sim_run(sim, 5000);
+    ck_assert_int_eq(request->http_status, 202);
+    char *outcomes = imagine_webhooks(sim->im);
+    ck_assert_ptr_nonnull(strstr(outcomes, "\"state\":\"delivered\""));
+    ck_assert_ptr_nonnull(strstr(outcomes, request->task_id));
+    ck_assert_ptr_null(strstr(outcomes, "secret"));
+    imagine_free(outcomes);
+    sim_close(sim);
+}
+END_TEST
+
 START_TEST(no_allocation_may_fail_badly) {
     bool has_failed = true;
     for (size_t n = 1; has_failed; n++) {
@@ -267,6 +286,7 @@ static Suite *jobs_suite(void) {
     tcase_add_test(tcase, a_cancel_comes_too_late_for_what_has_ended);
     tcase_add_test(tcase, a_job_of_three_pictures_brings_three);
     tcase_add_test(tcase, a_text_is_a_job_too);
+    tcase_add_loop_test(tcase, whoever_asked_is_told, 0, 2);
     tcase_add_test(tcase, no_allocation_may_fail_badly);
     suite_add_tcase(suite, tcase);
     return suite;
