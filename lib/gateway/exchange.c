@@ -139,19 +139,19 @@ int imi_exchange_refuse(imagine_gateway_t *gateway, const imi_refusal_t *refusal
     return 0;
 }
 
+static bool is_static(const imi_route_t *route) {
+    return route->carry_out == imi_exchange_serve_file;
+}
+
 static const imi_refusal_t *check_method(imagine_exchange_t *exchange) {
     if (exchange->route->carry_out == NULL)
         return &not_found;
     if (imi_route_takes(exchange->route, exchange->method))
         return NULL;
-    if (exchange->route->path == NULL && exchange->file == NULL)
+    if (is_static(exchange->route) && exchange->file == NULL)
         return &not_found;
     imi_answer_header(exchange, "Allow", imi_route_allow(exchange->route));
     return &wrong_method;
-}
-
-static bool is_static(const imi_route_t *route) {
-    return route->carry_out == imi_exchange_serve_file;
 }
 
 /* What a name of media stands for never changes; it goes after a day. */
