@@ -129,6 +129,9 @@ IMAGINE_API const char *imagine_call_token(const imagine_call_t *call);
 IMAGINE_API const char *imagine_call_api_base(const imagine_call_t *call);
 /** The base address and a path that begins with a slash. */
 IMAGINE_API const char *imagine_call_url(imagine_call_t *call, const char *path);
+/** 1: an address that a provider named is of the same scheme, host and port as the base address,
+ * which knows the token anyhow; 0: it must not see it. */
+IMAGINE_API int32_t imagine_call_is_own_address(const imagine_call_t *call, const char *url);
 /** Percent-encodes all but RFC 3986's unreserved characters: for a piece of a path or query. */
 IMAGINE_API const char *imagine_call_escape(imagine_call_t *call, const char *text);
 /**
@@ -196,6 +199,11 @@ IMAGINE_API void imagine_body_put_number(imagine_body_t *body, const char *name,
 IMAGINE_API void imagine_body_put_bool(imagine_body_t *body, const char *name, int32_t value);
 /** JSON only: a JSON text as it is. */
 IMAGINE_API void imagine_body_put_json(imagine_body_t *body, const char *name, const char *json);
+/** JSON only: a picture's bytes as base64 text, behind `prefix` ("data:image/png;base64,"; NULL:
+ * none; without quotes or backslashes). Unlike imagine_call_image_base64() with put_text, it makes
+ * no copy beside the body. A NULL picture puts nothing. */
+IMAGINE_API void imagine_body_put_base64(imagine_body_t *body, const char *name, const char *prefix,
+                                         const imagine_image_t *image);
 IMAGINE_API void imagine_body_open_object(imagine_body_t *body, const char *name);
 IMAGINE_API void imagine_body_open_array(imagine_body_t *body, const char *name);
 /** Ends the innermost object or array that was opened; the outermost one ends by itself. */
@@ -296,8 +304,9 @@ IMAGINE_API void imagine_call_succeed(imagine_call_t *call, const imagine_result
  * cleaned.
  */
 IMAGINE_API void imagine_call_fail(imagine_call_t *call, int error, const char *message);
-/** The end of this attempt by an answer that says why, in the words and codes the core knows: for
- * providers that answer 200 to everything. `reason` (0: found out) is an error as above. */
+/** The end of this attempt by an answer that says why, in the words and codes the core knows, as
+ * sharpened by `classify`: for providers that answer 200 to everything. `reason` (0: found out) is
+ * an error as above. */
 IMAGINE_API void imagine_call_fail_response(imagine_call_t *call,
                                             const imagine_http_response_t *response, int reason);
 

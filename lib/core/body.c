@@ -65,6 +65,15 @@ const char *imagine_call_url(imagine_call_t *call, const char *path) {
                : remember(call, imi_url_join(&call->arena, imagine_call_api_base(call), path));
 }
 
+int32_t imagine_call_is_own_address(const imagine_call_t *call, const char *url) {
+    const char *base = imagine_call_api_base(call);
+    imi_url_t own, other;
+    return url != NULL && base != NULL && imi_url_parse(imi_slice_of(base), &own) &&
+                   imi_url_parse(imi_slice_of(url), &other) && imi_url_is_same_origin(&own, &other)
+               ? 1
+               : 0;
+}
+
 const char *imagine_call_escape(imagine_call_t *call, const char *text) {
     imi_buf_t buf;
     char *escaped = NULL;
@@ -103,6 +112,8 @@ int imagine_call_defer(imagine_call_t *call, void (*release)(void *user), void *
 
 static imi_slice_t option(imagine_call_t *call, const char *path) {
     const imagine_request_t *request = call->request;
+    if (path == NULL) /* one that no memory was left for */
+        return (imi_slice_t){NULL, 0};
     return imi_catalogue_option(request->catalogue, request->entry, request->model,
                                 imi_action_name(request->action), path);
 }
@@ -272,6 +283,12 @@ void imagine_body_put_bool(imagine_body_t *body, const char *name, int32_t value
 void imagine_body_put_json(imagine_body_t *body, const char *name, const char *json) {
     if (body != NULL && !body->is_multipart && json != NULL)
         imi_json_put_raw(&body->writer, name, imi_slice_of(json));
+}
+
+void imagine_body_put_base64(imagine_body_t *body, const char *name, const char *prefix,
+                             const imagine_image_t *image) {
+    if (body != NULL && !body->is_multipart && image != NULL)
+        imi_json_put_base64(&body->writer, name, prefix, image->data, image->data_size);
 }
 
 static void open_container(imagine_body_t *body, const char *name, bool is_array) {

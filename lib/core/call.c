@@ -608,6 +608,8 @@ void imagine_call_fail_response(imagine_call_t *call, const imagine_http_respons
         return;
     call->verdict.size = sizeof(call->verdict);
     imi_classify(&call->verdict, &call->arena, response, call->request->params.prompt, now_unix_ms);
+    if (call->request->provider->code.classify != NULL)
+        call->request->provider->code.classify(call, response, &call->verdict);
     if (reason != 0)
         call->verdict.reason = reason;
     call->http_status = response->status;

@@ -83,6 +83,10 @@ void imi_json_put_number(imi_json_writer_t *writer, const char *key, double valu
 void imi_json_put_bool(imi_json_writer_t *writer, const char *key, bool value);
 void imi_json_put_null(imi_json_writer_t *writer, const char *key);
 void imi_json_put_raw(imi_json_writer_t *writer, const char *key, imi_slice_t json); /* as it is */
+/* A string: `prefix` (NULL: none; as it is, without what needs escapes) and the base64 of `data`,
+ * written where it will lie: a picture is not copied on the way. */
+void imi_json_put_base64(imi_json_writer_t *writer, const char *key, const char *prefix,
+                         const void *data, size_t data_size);
 /* Only the escaped inside of a string, for texts that are put together. */
 int imi_json_escape(imi_buf_t *buf, const char *data, size_t size);
 

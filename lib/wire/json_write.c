@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "wire/assert.h"
+#include "wire/base64.h"
 #include "wire/json_scan.h"
 
 static const char replacement_character[] = "\xEF\xBF\xBD"; /* U+FFFD */
@@ -108,6 +109,16 @@ void imi_json_put_raw(imi_json_writer_t *writer, const char *key, imi_slice_t js
     }
     begin_value(writer, key);
     imi_buf_append(writer->buf, json.data, json.size);
+}
+
+void imi_json_put_base64(imi_json_writer_t *writer, const char *key, const char *prefix,
+                         const void *data, size_t data_size) {
+    begin_value(writer, key);
+    imi_buf_append_byte(writer->buf, '"');
+    if (prefix != NULL)
+        imi_buf_append_text(writer->buf, prefix);
+    imi_base64_encode(writer->buf, data, data_size);
+    imi_buf_append_byte(writer->buf, '"');
 }
 
 static void escape_character(char character, char out[8]) {

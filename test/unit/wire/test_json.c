@@ -597,13 +597,17 @@ START_TEST(what_is_written_has_its_commas) {
     imi_json_put_bool(&writer, "no", false);
     imi_json_put_raw(&writer, "raw", imi_slice_of("{\"a\": 1}"));
     imi_json_put_raw(&writer, "nothing", imi_slice_of(NULL));
+    imi_json_put_base64(&writer, "bytes", NULL, "\0\xFF?", 3);
+    imi_json_put_base64(&writer, "address", "data:image/gif;base64,", "GIF8", 4);
+    imi_json_put_base64(&writer, "empty", NULL, "", 0);
     imi_json_put_number(&writer, "a \"quoted\" key", 1e21);
     imi_json_close_object(&writer);
     ck_assert_int_eq(buf.error, 0);
-    ck_assert_str_eq(buf.data,
-                     "{\"model\":\"flux\",\"none\":null,\"part\":\"fl\",\"absent\":null,"
-                     "\"list\":[-9223372036854775808,3.5,{},[true],null],\"no\":false,"
-                     "\"raw\":{\"a\": 1},\"nothing\":null,\"a \\\"quoted\\\" key\":1e+21}");
+    ck_assert_str_eq(buf.data, "{\"model\":\"flux\",\"none\":null,\"part\":\"fl\",\"absent\":null,"
+                               "\"list\":[-9223372036854775808,3.5,{},[true],null],\"no\":false,"
+                               "\"raw\":{\"a\": 1},\"nothing\":null,\"bytes\":\"AP8/\","
+                               "\"address\":\"data:image/gif;base64,R0lGOA==\",\"empty\":\"\",\"a "
+                               "\\\"quoted\\\" key\":1e+21}");
     ck_assert(imi_json_valid((imi_slice_t){buf.data, buf.size}, 3, NULL));
     imi_buf_reset(&buf);
 }
