@@ -475,6 +475,8 @@ void imi_request_call_ended(imagine_request_t *request, imagine_call_t *call) {
         imagine_request_release(request);
         return;
     }
+    /* Another token would begin a text anew of which the caller has pieces. */
+    may_rotate = may_rotate && !call->has_streamed;
     if (may_rotate && request->task == NULL && !atomic_load(&request->has_ended)) {
         imi_call_free(call);
         attempt(request);

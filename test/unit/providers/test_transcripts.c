@@ -6,10 +6,12 @@
  *     tokens gitee t1,t2          settings; also: base PROVIDER ADDRESS, catalogue {…}
  *     image cat.png               a picture of the caller's, under this file name
  *     cancel 1500                 the task that comes of it is given up so many ms later
+ *     stream                      the caller wants the text in pieces
  *     generate {"model": …}       the action and its parameters, as in the HTTP API
  *     > …                         the script: test/support/script_io.h
  *     = {"url": …}                the caller's answer, as the HTTP API gives it; a task's id reads
  *                                 "*"; or IMAGINE_E… and the message
+ *     = pieces ["A ", "cat"]      of a text, in their order
  *     = task {"status": …}        what task-status says in the end
  */
 #include <cjson/cJSON.h>
@@ -24,7 +26,7 @@
 #include "support/script_io.h"
 
 #define FOLDER "test/unit/providers/" /* tests run in the repository's root */
-#define STORIES_MAX 200
+#define STORIES_MAX 500
 #define IMAGES_MAX 4
 #define STEPS_MAX 200000     /* a story that takes more does not end */
 #define ALLOCATIONS_MAX 5000 /* a story has some hundreds */
@@ -34,7 +36,7 @@ typedef struct story {
     char *setup;    /* lines before the action */
     char *action;   /* "generate {…}" */
     char *script;
-    char *result, *task_result; /* behind "= "; NULL: not told */
+    char *result, *pieces, *task_result; /* behind "= "; NULL: not told */
 } story_t;
 
 static story_t stories[STORIES_MAX];
@@ -73,6 +75,8 @@ static void read_line(story_t *story, const char *line) {
         append_line(&story->script, line);
     else if (strncmp(line, "= task ", 7) == 0)
         story->task_result = strdup(line + 7);
+    else if (strncmp(line, "= pieces ", 9) == 0)
+        story->pieces = strdup(line + 9);
     else if (strncmp(line, "= ", 2) == 0)
         story->result = strdup(line + 2);
     else if (is_action(line))
@@ -140,6 +144,8 @@ typedef struct player {
     size_t image_count;
     bool cancels_task;
     int cancel_after_ms;
+    bool is_stream;
+    cJSON *pieces;
     int done_count, closed_count;
     char *answer; /* of the last request, as a result line has it */
     char task_id[200];
@@ -155,6 +161,8 @@ static void apply_setting(player_t *player, const char *line) {
         imagine_set_catalogue(player->im, line + 10, strlen(line + 10), NULL);
     } else if (sscanf(line, "cancel %d", &player->cancel_after_ms) == 1) {
         player->cancels_task = true;
+    } else if (strcmp(line, "stream") == 0) {
+        player->is_stream = true;
     } else if (sscanf(line, "image %63s", first) == 1) {
         imagine_image_t *image = &player->images[player->image_count];
         snprintf(player->filenames[player->image_count], sizeof(player->filenames[0]), "%s", first);
@@ -200,6 +208,14 @@ static void on_done(int status, const imagine_result_t *result, void *user) {
     player->answer = json != NULL ? strndup(json, size) : NULL;
 }
 
+static void on_piece(const char *text, size_t text_size, void *user) {
+    player_t *player = user;
+    char *copy = strndup(text, text_size);
+    ck_assert_int_eq(player->done_count, 0);
+    ck_assert(cJSON_AddItemToArray(player->pieces, cJSON_CreateString(copy)));
+    free(copy);
+}
+
 static void on_closed(void *user) {
     ((player_t *)user)->closed_count++;
 }
@@ -226,6 +242,7 @@ static bool submit(player_t *player) {
     form.json_size = strlen(json);
     form.images = player->images;
     form.image_count = player->image_count;
+    form.on_piece = player->is_stream ? on_piece : NULL;
     return imagine_submit_form(player->im, &form, on_done, player, NULL) == 0;
 }
 
@@ -277,10 +294,19 @@ static void check_answer(const player_t *player, const char *wanted) {
                   player->answer, wanted);
 }
 
+static void check_pieces(const player_t *player) {
+    cJSON *wanted = cJSON_Parse(player->story->pieces != NULL ? player->story->pieces : "[]");
+    char *got = cJSON_PrintUnformatted(player->pieces);
+    ck_assert_msg(cJSON_Compare(wanted, player->pieces, true), "%s: the pieces\n%s\ninstead of\n%s",
+                  player->story->name, got, player->story->pieces);
+    free(got);
+    cJSON_Delete(wanted);
+}
+
 /* Plays a story to its end; with `allocator` (whose memory runs out somewhere) nothing but the
  * one answer and the clean end is demanded. */
 static void play(const story_t *story, size_t piece_size, const imagine_allocator_t *allocator) {
-    player_t player = {.story = story};
+    player_t player = {.story = story, .pieces = cJSON_CreateArray()};
     imagine_options_t options = IMAGINE_OPTIONS_INIT;
     const char *complaint;
     ck_assert_msg(story->action != NULL && story->result != NULL, "%s: incomplete", story->name);
@@ -291,8 +317,10 @@ static void play(const story_t *story, size_t piece_size, const imagine_allocato
         apply_settings(&player);
         if (submit(&player)) {
             run_until(&player, &player.done_count, 1);
-            if (allocator == NULL)
+            if (allocator == NULL) {
                 check_answer(&player, story->result);
+                check_pieces(&player);
+            }
             if (player.task_id[0] != '\0' &&
                 (player.cancels_task ? cancel_task(&player) : follow_task(&player)) &&
                 allocator == NULL && story->task_result != NULL)
@@ -307,6 +335,7 @@ static void play(const story_t *story, size_t piece_size, const imagine_allocato
     }
     script_io_close(player.script);
     free(player.answer);
+    cJSON_Delete(player.pieces);
 }
 
 START_TEST(the_provider_speaks_as_written) { /* _i walks the stories */
