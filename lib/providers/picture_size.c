@@ -4,7 +4,10 @@
 
 #include <string.h>
 
+#include "wire/base64.h"
+
 #define JPEG_SEGMENTS_MAX 1000 /* in front of the frame; real files have some tens */
+#define HEAD_SIZE 8192         /* of base64, in which a size is looked for; whole groups of four */
 
 typedef struct bytes {
     const unsigned char *data;
@@ -102,4 +105,17 @@ bool imi_picture_size(const void *data, size_t size, uint32_t *out_width, uint32
         is_known = true;
     }
     return is_known && *out_width != 0 && *out_height != 0;
+}
+
+bool imi_picture_size_of_data_url(const char *url, uint32_t *out_width, uint32_t *out_height) {
+    const char *comma = strchr(url, ',');
+    unsigned char head[HEAD_SIZE / 4 * 3];
+    imi_slice_t text;
+    size_t size;
+    *out_width = *out_height = 0;
+    if (comma == NULL)
+        return false;
+    text = (imi_slice_t){comma + 1, strnlen(comma + 1, HEAD_SIZE)};
+    return imi_base64_decode(head, &size, text) &&
+           imi_picture_size(head, size, out_width, out_height);
 }

@@ -63,6 +63,9 @@ static const struct {
     {"gitee", "https://ai.gitee.com/v1", true, 10, IMI_QUOTA_DAY, 480, 24},
     {"huggingface", "", true, 10, IMI_QUOTA_ROLLING, 0, 24},
     {"modelscope", "https://api-inference.modelscope.cn/v1", true, 7, IMI_QUOTA_DAY, 480, 24},
+    {"modelslab", "https://modelslab.com/api/v6", false, 5, IMI_QUOTA_CREDIT, 0, 6},
+    {"gemini", "https://generativelanguage.googleapis.com/v1beta", false, 15, IMI_QUOTA_DAY_PACIFIC,
+     0, 24},
     {"sample", "", false, 3, IMI_QUOTA_DAY, 0, 24},
 };
 
@@ -76,14 +79,15 @@ START_TEST(the_providers_come_in_order_with_their_rules) { /* _i walks providers
     ck_assert_int_eq(entry->quota, providers[_i].quota);
     ck_assert_int_eq(entry->quota_offset_minutes, providers[_i].offset_minutes);
     ck_assert_uint_eq(entry->quota_hours, providers[_i].hours);
-    ck_assert(!entry->is_quota_per_model);
+    ck_assert_int_eq(entry->is_quota_per_model, strcmp(entry->name, "gemini") == 0);
     ck_assert_ptr_eq(imi_catalogue_find(builtin, providers[_i].name), entry);
 }
 END_TEST
 
 START_TEST(there_are_no_other_providers) {
-    ck_assert_uint_eq(imi_catalogue_provider_count(builtin), 4);
-    ck_assert_ptr_null(imi_catalogue_provider_at(builtin, 4));
+    size_t count = sizeof(providers) / sizeof(providers[0]);
+    ck_assert_uint_eq(imi_catalogue_provider_count(builtin), count);
+    ck_assert_ptr_null(imi_catalogue_provider_at(builtin, count));
     ck_assert_ptr_null(imi_catalogue_find(builtin, "openai"));
     ck_assert_ptr_null(imi_catalogue_find(builtin, ""));
     ck_assert_ptr_null(imi_catalogue_find(builtin, "Gitee"));
@@ -358,6 +362,186 @@ static const struct {
      {0},
      {0},
      2},
+    {"modelslab",
+     "flux",
+     "flux",
+     "modelslab/flux",
+     "flux",
+     IMI_TYPE_TEXT2IMAGE,
+     {1, 50, 30},
+     {1, 20, 7.5},
+     2},
+    {"modelslab",
+     "flux-dev",
+     "flux-dev",
+     "modelslab/flux-dev",
+     "flux-dev",
+     IMI_TYPE_TEXT2IMAGE,
+     {1, 50, 30},
+     {0},
+     2},
+    {"modelslab",
+     "sdxl",
+     "sdxl",
+     "modelslab/sdxl",
+     "sdxl",
+     IMI_TYPE_TEXT2IMAGE,
+     {1, 50, 30},
+     {1, 20, 7.5},
+     2},
+    {"modelslab",
+     "realistic-vision",
+     "realistic-vision",
+     "modelslab/realistic-vision",
+     "realistic-vision-v6",
+     IMI_TYPE_TEXT2IMAGE,
+     {1, 50, 30},
+     {1, 20, 7.5},
+     2},
+    {"modelslab",
+     "cogvideox-5b",
+     "cogvideox-5b",
+     "modelslab/cogvideox-5b",
+     "cogvideox-5b",
+     IMI_TYPE_TEXT2VIDEO,
+     {0},
+     {0},
+     2},
+    {"gemini",
+     "nano-banana-2",
+     "nano-banana-2",
+     "gemini/nano-banana-2",
+     "gemini-3.1-flash-image-preview",
+     IMI_TYPE_TEXT2IMAGE | IMI_TYPE_IMAGE2IMAGE,
+     {0},
+     {0},
+     2},
+    {"gemini",
+     "nano-banana-pro",
+     "nano-banana-pro",
+     "gemini/nano-banana-pro",
+     "gemini-3-pro-image-preview",
+     IMI_TYPE_TEXT2IMAGE | IMI_TYPE_IMAGE2IMAGE,
+     {0},
+     {0},
+     2},
+    {"gemini",
+     "nano-banana",
+     "nano-banana",
+     "gemini/nano-banana",
+     "gemini-2.5-flash-image",
+     IMI_TYPE_TEXT2IMAGE | IMI_TYPE_IMAGE2IMAGE,
+     {0},
+     {0},
+     2},
+    {"gemini",
+     "gemini-3.1-pro",
+     "gemini-3.1-pro",
+     "gemini/gemini-3.1-pro",
+     "gemini-3.1-pro-preview",
+     IMI_TYPE_TEXT2TEXT,
+     {0},
+     {0},
+     2},
+    {"gemini",
+     "gemini-3-flash",
+     "gemini-3-flash",
+     "gemini/gemini-3-flash",
+     "gemini-3-flash-preview",
+     IMI_TYPE_TEXT2TEXT,
+     {0},
+     {0},
+     2},
+    {"gemini",
+     "gemini-3.1-flash-lite",
+     "gemini-3.1-flash-lite",
+     "gemini/gemini-3.1-flash-lite",
+     "gemini-3.1-flash-lite-preview",
+     IMI_TYPE_TEXT2TEXT,
+     {0},
+     {0},
+     2},
+    {"gemini",
+     "gemini-2.5-flash",
+     "gemini-2.5-flash",
+     "gemini/gemini-2.5-flash",
+     "gemini-2.5-flash",
+     IMI_TYPE_TEXT2TEXT,
+     {0},
+     {0},
+     2},
+    {"gemini",
+     "gemini-2.5-pro",
+     "gemini-2.5-pro",
+     "gemini/gemini-2.5-pro",
+     "gemini-2.5-pro",
+     IMI_TYPE_TEXT2TEXT,
+     {0},
+     {0},
+     2},
+    {"gemini",
+     "gemini-2.5-flash-lite",
+     "gemini-2.5-flash-lite",
+     "gemini/gemini-2.5-flash-lite",
+     "gemini-2.5-flash-lite",
+     IMI_TYPE_TEXT2TEXT,
+     {0},
+     {0},
+     2},
+    {"gemini",
+     "veo-3.1",
+     "veo-3.1",
+     "gemini/veo-3.1",
+     "veo-3.1-generate-preview",
+     IMI_TYPE_TEXT2VIDEO | IMI_TYPE_IMAGE2VIDEO,
+     {0},
+     {0},
+     2},
+    {"gemini",
+     "veo-3.1-fast",
+     "veo-3.1-fast",
+     "gemini/veo-3.1-fast",
+     "veo-3.1-fast-generate-preview",
+     IMI_TYPE_TEXT2VIDEO | IMI_TYPE_IMAGE2VIDEO,
+     {0},
+     {0},
+     2},
+    {"gemini",
+     "veo-3.1-lite",
+     "veo-3.1-lite",
+     "gemini/veo-3.1-lite",
+     "veo-3.1-lite-generate-preview",
+     IMI_TYPE_TEXT2VIDEO | IMI_TYPE_IMAGE2VIDEO,
+     {0},
+     {0},
+     2},
+    {"gemini",
+     "veo-3",
+     "veo-3",
+     "gemini/veo-3",
+     "veo-3.0-generate-001",
+     IMI_TYPE_TEXT2VIDEO | IMI_TYPE_IMAGE2VIDEO,
+     {0},
+     {0},
+     2},
+    {"gemini",
+     "veo-3-fast",
+     "veo-3-fast",
+     "gemini/veo-3-fast",
+     "veo-3.0-fast-generate-001",
+     IMI_TYPE_TEXT2VIDEO | IMI_TYPE_IMAGE2VIDEO,
+     {0},
+     {0},
+     2},
+    {"gemini",
+     "veo-2",
+     "veo-2",
+     "gemini/veo-2",
+     "veo-2.0-generate-001",
+     IMI_TYPE_TEXT2VIDEO | IMI_TYPE_IMAGE2VIDEO,
+     {0},
+     {0},
+     2},
     {"sample", "waves", "waves", "sample/waves", "waves", IMI_TYPE_TEXT2IMAGE, {0}, {0}, 2},
     {"sample", "nebula", "nebula", "sample/nebula", "nebula", IMI_TYPE_TEXT2IMAGE, {0}, {0}, 2},
     {"sample", "terrain", "terrain", "sample/terrain", "terrain", IMI_TYPE_TEXT2IMAGE, {0}, {0}, 2},
@@ -380,8 +564,11 @@ START_TEST(a_model_is_found_by_every_name_it_has) { /* _i walks models */
     assert_range(&model->steps, models[_i].steps);
     assert_range(&model->guidance, models[_i].guidance);
     ck_assert_double_eq(model->hd_scale, models[_i].hd_scale);
-    ck_assert_pstr_eq(model->response_type,
-                      strcmp(models[_i].provider, "sample") == 0 ? "base64" : NULL);
+    ck_assert_pstr_eq(model->response_type, strcmp(models[_i].provider, "sample") == 0 ||
+                                                    (strcmp(models[_i].provider, "gemini") == 0 &&
+                                                     (models[_i].types & IMI_TYPE_TEXT2IMAGE) != 0)
+                                                ? "base64"
+                                                : NULL);
     ck_assert(imi_json_valid(imi_slice_of(model->json), 8, NULL));
 }
 END_TEST
@@ -432,7 +619,9 @@ START_TEST(the_first_model_of_a_type) {
     ck_assert_str_eq(provider->name, "huggingface");
     ck_assert_str_eq(imi_catalogue_first_of_type(builtin, IMI_TYPE_TEXT2IMAGE, NULL)->id,
                      "gitee/z-image-turbo");
-    ck_assert_ptr_null(imi_catalogue_first_of_type(builtin, IMI_TYPE_TEXT2VIDEO, NULL));
+    ck_assert_str_eq(imi_catalogue_first_of_type(builtin, IMI_TYPE_TEXT2VIDEO, NULL)->id,
+                     "modelslab/cogvideox-5b");
+    ck_assert_ptr_null(imi_catalogue_first_of_type(builtin, 0, NULL));
 }
 END_TEST
 
@@ -625,7 +814,7 @@ START_TEST(a_space_moves_by_one_line) {
     ck_assert_str_eq(option(above, "huggingface", "z-image-turbo", "generate", "fn"),
                      "\"generate_image\"");
     ck_assert_uint_eq(imi_catalogue_find(above, "huggingface")->model_count, 10);
-    ck_assert_uint_eq(imi_catalogue_provider_count(above), 4);
+    ck_assert_uint_eq(imi_catalogue_provider_count(above), imi_catalogue_provider_count(builtin));
     imi_catalogue_release(above);
 }
 END_TEST
@@ -635,9 +824,10 @@ START_TEST(a_provider_comes_and_goes) {
         builtin, "{\"note\":\"mine\",\"providers\":{\"sample\":null,\"my-gpu\":{\"kind\":\"gitee\","
                  "\"api_base\":\"http://10.0.0.2:8000\",\"quota\":{\"reset\":\"credit\"},"
                  "\"models\":[{\"key\":\"sd\",\"type\":[\"text2image\"]}]}}}");
-    const imi_catalogue_provider_t *mine = imi_catalogue_provider_at(above, 3);
+    size_t count = imi_catalogue_provider_count(above);
+    const imi_catalogue_provider_t *mine = imi_catalogue_provider_at(above, count - 1);
     ck_assert_ptr_null(imi_catalogue_find(above, "sample"));
-    ck_assert_uint_eq(imi_catalogue_provider_count(above), 4);
+    ck_assert_uint_eq(count, imi_catalogue_provider_count(builtin));
     ck_assert_str_eq(mine->name, "my-gpu");
     ck_assert_str_eq(mine->kind, "gitee");
     ck_assert_int_eq(mine->quota, IMI_QUOTA_CREDIT);

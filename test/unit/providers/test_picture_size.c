@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "support/check_main.h"
+#include "wire/dataurl.h"
 
 #define BYTES(text) text, sizeof(text) - 1
 
@@ -56,12 +57,57 @@ START_TEST(a_picture_cut_short_has_its_size_or_none) { /* _i walks pictures */
 }
 END_TEST
 
+START_TEST(size_of_a_picture_in_a_data_address) { /* _i walks pictures */
+    imi_buf_t url;
+    uint32_t width, height;
+    bool is_known;
+    imi_buf_init(&url, NULL, 0);
+    ck_assert_int_eq(imi_dataurl_encode(&url, "image/png", pictures[_i].data, pictures[_i].size),
+                     0);
+    is_known = imi_picture_size_of_data_url(url.data, &width, &height);
+    ck_assert_msg(is_known == (pictures[_i].width != 0), "%s", pictures[_i].name);
+    if (is_known)
+        ck_assert_msg(width == pictures[_i].width && height == pictures[_i].height, "%s: %ux%u",
+                      pictures[_i].name, width, height);
+    imi_buf_reset(&url);
+}
+END_TEST
+
+START_TEST(an_address_that_holds_no_data_has_no_size) {
+    uint32_t width = 1, height = 1;
+    ck_assert(!imi_picture_size_of_data_url("https://cdn.test/1.png", &width, &height));
+    ck_assert(!imi_picture_size_of_data_url("data:image/png;base64,%%%%", &width, &height));
+    ck_assert_uint_eq(width, 0);
+    ck_assert_uint_eq(height, 0);
+}
+END_TEST
+
+/* The header of a large picture is in its beginning. */
+START_TEST(a_large_picture_is_not_decoded_whole) {
+    size_t size = 1 << 20;
+    char *data = calloc(1, size);
+    imi_buf_t url;
+    uint32_t width, height;
+    ck_assert_ptr_nonnull(data);
+    memcpy(data, pictures[0].data, pictures[0].size);
+    imi_buf_init(&url, NULL, 0);
+    ck_assert_int_eq(imi_dataurl_encode(&url, "image/png", data, size), 0);
+    ck_assert(imi_picture_size_of_data_url(url.data, &width, &height));
+    ck_assert_uint_eq(width, pictures[0].width);
+    imi_buf_reset(&url);
+    free(data);
+}
+END_TEST
+
 static Suite *picture_size_suite(void) {
     Suite *suite = suite_create("picture_size");
     TCase *tcase = tcase_create("picture_size");
     const int count = sizeof(pictures) / sizeof(pictures[0]);
     tcase_add_loop_test(tcase, size_of_a_picture, 0, count);
     tcase_add_loop_test(tcase, a_picture_cut_short_has_its_size_or_none, 0, count);
+    tcase_add_loop_test(tcase, size_of_a_picture_in_a_data_address, 0, count);
+    tcase_add_test(tcase, an_address_that_holds_no_data_has_no_size);
+    tcase_add_test(tcase, a_large_picture_is_not_decoded_whole);
     suite_add_tcase(suite, tcase);
     return suite;
 }
