@@ -100,6 +100,7 @@ typedef void (*imagine_timer_cb)(void *user);
 /** See imagine_io_t.await. */
 typedef int (*imagine_await_cb)(void *user);
 
+/** Everything is required but http_pause, log and await, each of which may be NULL. */
 struct imagine_io {
     size_t size;
     void *context; /* first argument of every function below */
@@ -113,10 +114,12 @@ struct imagine_io {
                       imagine_http_exchange_t **out);
     void (*http_cancel)(void *context, imagine_http_exchange_t *exchange);
     /** Stop and go on reading the answer's body: back-pressure. May be called inside on_body. Going
-     * on also asks body_read again where it had nothing to give. */
+     * on also asks body_read again where it had nothing to give. NULL: not supported, then
+     * imagine_pause() does nothing, and results cannot be hosted. */
     void (*http_pause)(void *context, imagine_http_exchange_t *exchange, int32_t is_paused);
 
-    /** Fires once, not before delay_ms have passed; delay 0: in the next turn of the loop. */
+    /** Fires once, not before delay_ms have passed; delay 0: in the next turn of the loop. Of
+     * two with the same delay the one that was started first fires first. */
     int (*timer_start)(void *context, uint64_t delay_ms, imagine_timer_cb on_timer, void *user,
                        imagine_timer_t **out);
     void (*timer_cancel)(void *context, imagine_timer_t *timer);
@@ -125,7 +128,9 @@ struct imagine_io {
     int64_t (*unix_ms)(void *context); /* wall clock */
     int (*random)(void *context, void *out,
                   size_t size); /* unpredictable bytes; 0 or IMAGINE_EIO */
-    void (*log)(void *context, int32_t level, const char *line); /* NULL: silent */
+    /** NULL: silent. With options.io this is the client's log, and options.log is not used; its
+     * level is options.log_level all the same. */
+    void (*log)(void *context, int32_t level, const char *line);
 
     /**
      * NULL when one thread does it all. Else: run `step` on the loop's thread, again after every

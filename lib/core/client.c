@@ -12,6 +12,7 @@
 
 #include "core/hosting.h"
 #include "core/log.h"
+#include "core/reason.h"
 #include "core/request.h"
 #include "core/secret.h"
 #include "core/sync.h"
@@ -151,11 +152,18 @@ static int read_options(imagine_options_t *out, const imagine_options_t *options
     return out->loop != NULL && out->io != NULL ? IMAGINE_EINVAL : 0;
 }
 
+/* io.h says of each function whether it may be missing. */
+static bool is_whole(const imagine_io_t *io) {
+    return io->size >= sizeof(*io) && io->http_start != NULL && io->http_cancel != NULL &&
+           io->timer_start != NULL && io->timer_cancel != NULL && io->now_ms != NULL &&
+           io->unix_ms != NULL && io->random != NULL;
+}
+
 static int open_io(imagine_t *im, const imagine_options_t *options) {
     imagine_io_uv_options_t uv = {.size = sizeof(uv)};
     if (options->io != NULL) {
         im->io = options->io;
-        return 0;
+        return is_whole(options->io) ? 0 : IMAGINE_EINVAL;
     }
 #ifdef IMAGINE_WITHOUT_LIBUV
     (void)uv;
@@ -243,6 +251,8 @@ int imagine_open(imagine_t **out, const imagine_options_t *options) {
     err = read_options(&own, options);
     if (err != 0)
         return err;
+    if (own.allocator != NULL && own.allocator->resize == NULL)
+        return IMAGINE_EINVAL;
     if (own.allocator != NULL)
         mem = (imi_mem_t){own.allocator->resize, own.allocator->user};
     im = imi_mem_zalloc(&mem, sizeof(*im));
@@ -527,14 +537,26 @@ int imagine_set_storage(imagine_t *im, imagine_storage_t *storage) {
     return storage == NULL ? IMAGINE_EINVAL : run_change(&change, set_storage_step);
 }
 
+/* There is no message on the way out: the log has to say what is wrong. */
+static void log_bad_entry(imagine_t *im, const char *name, const char *message) {
+    imi_arena_t arena;
+    imi_arena_init(&arena, &im->mem, 0);
+    imi_log(im, IMAGINE_LOG_ERROR, "provider.refused provider=%.40s reason=\"%s\"", name,
+            imi_reason(im, &arena, message, NULL));
+    imi_arena_reset(&arena);
+}
+
 /* The provider's own entry becomes part of the catalogue in force. */
 static int add_entry(imagine_t *im, const imagine_provider_t *provider) {
     imi_slice_t entry = imi_slice_of(provider->catalogue != NULL ? provider->catalogue : "{}");
     imi_json_writer_t writer;
     imi_buf_t buf;
+    char *message = NULL;
     int err = IMAGINE_EINVAL;
-    if (!imi_json_valid(entry, 32, NULL))
+    if (!imi_json_valid(entry, 32, NULL)) {
+        log_bad_entry(im, provider->name, "its catalogue entry is not valid JSON");
         return err;
+    }
     imi_buf_init(&buf, &im->mem, 0);
     imi_json_begin(&writer, &buf);
     imi_json_open_object(&writer, NULL);
@@ -542,7 +564,11 @@ static int add_entry(imagine_t *im, const imagine_provider_t *provider) {
     imi_json_put_raw(&writer, provider->name, entry);
     imi_json_close_object(&writer);
     imi_json_close_object(&writer);
-    err = buf.error != 0 ? IMAGINE_ENOMEM : lay_over(im, (imi_slice_t){buf.data, buf.size}, NULL);
+    err =
+        buf.error != 0 ? IMAGINE_ENOMEM : lay_over(im, (imi_slice_t){buf.data, buf.size}, &message);
+    if (message != NULL)
+        log_bad_entry(im, provider->name, message);
+    imi_mem_free(&im->mem, message);
     imi_buf_reset(&buf);
     return err;
 }

@@ -58,6 +58,8 @@ int imi_hosting_configure(imagine_t *im, const imi_hosting_settings_t *settings)
     if (im->hosting != NULL &&
         (!imi_list_is_empty(&im->hosting->uploads) || im->hosting->cleanup != NULL))
         return IMAGINE_EBUSY;
+    if (is_wanted && im->io->http_pause == NULL)
+        return IMAGINE_ENOTSUP; /* results pass through in pieces, at the slower end's pace */
     if (is_wanted) {
         hosting = imi_mem_zalloc(&im->mem, sizeof(*hosting));
         if (hosting == NULL)

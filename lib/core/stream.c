@@ -82,7 +82,8 @@ const char *imi_stream_finish(imagine_call_t *call, const char *text) {
 
 void imi_stream_paused(imagine_call_t *call) {
     const imagine_io_t *io = call->im->io;
-    if (call->has_exchange && call->exchange.http != NULL && call->exchange.on_event != NULL)
+    if (call->has_exchange && call->exchange.http != NULL && call->exchange.on_event != NULL &&
+        io->http_pause != NULL)
         io->http_pause(io->context, call->exchange.http, call->request->is_paused ? 1 : 0);
 }
 
