@@ -7,6 +7,7 @@
 #include "gateway/exchange.h"
 #include "gateway/inspect.h"
 #include "gateway/media.h"
+#include "gateway/webhooks.h"
 
 #define API "/api"
 #define V1 "/api/v1/"
@@ -36,6 +37,10 @@ static const imi_route_t routes[] = {
      imi_inspect_all_tokens},
     {V1 "token-reset", "token-reset", NULL, IMI_POST, IMI_WHO_ADMIN, IMI_LIMIT_POST,
      imi_inspect_reset_tokens},
+    {V1 "webhooks", "webhooks", NULL, IMI_GET, IMI_WHO_ADMIN, IMI_LIMIT_NONE,
+     imi_webhooks_answer_list},
+    {V1 "webhooks/redeliver", "webhooks", NULL, IMI_POST, IMI_WHO_ADMIN, IMI_LIMIT_POST,
+     imi_webhooks_answer_redeliver},
     {V1 "storage/cleanup", "storage-cleanup", NULL, IMI_DELETE, IMI_WHO_ADMIN, IMI_LIMIT_NONE,
      imi_inspect_clean_up_storage},
     {"/metrics", "metrics", NULL, IMI_GET, IMI_WHO_ADMIN_OR_LOCAL, IMI_LIMIT_NONE,
