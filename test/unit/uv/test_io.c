@@ -7,9 +7,12 @@
 #include <string.h>
 
 #include "support/check_main.h"
+#include "support/descriptors.h"
+#include "support/failing_mem.h"
 #include "support/io_conformance.h"
 #include "support/tcp_server.h"
 #include "support/uv_host.h"
+#include "uv/io.h"
 
 static tcp_server_t *server;
 
@@ -174,6 +177,106 @@ START_TEST(closing_inside_a_callback_is_fine) {
 }
 END_TEST
 
+/* ---- closing in a crowd --------------------------------------------------------------------- */
+
+enum { IDLE = 50, BUSY = 50 }; /* connections that are kept, and that wait for an answer */
+
+typedef struct crowd {
+    imagine_io_t *io;
+    imagine_http_exchange_t *busy[BUSY];
+    size_t ended_count;
+    size_t descriptor_count_min; /* when it closes */
+    int closed_count;
+    bool is_closing_inside; /* in the callback of the last exchange to end */
+} crowd_t;
+
+static const struct {
+    const char *name;
+    tcp_server_mode_t mode;
+    const char *format; /* of an address */
+    size_t idle_count, connection_count;
+    bool is_closing_inside;
+} crowd_cases[] = {
+    {"HTTP", TCP_SERVER_PLAIN, "http://127.0.0.1:%d%s", IDLE, IDLE + BUSY, false},
+    {"HTTP, inside a callback", TCP_SERVER_PLAIN, "http://127.0.0.1:%d%s", IDLE, IDLE + BUSY, true},
+    {"by name", TCP_SERVER_PLAIN, "http://localhost:%d%s", IDLE, IDLE + BUSY, false},
+    {"TLS", TCP_SERVER_TLS, "https://127.0.0.1:%d%s", IDLE, IDLE + BUSY, false},
+    {"TLS, inside a callback", TCP_SERVER_TLS, "https://127.0.0.1:%d%s", IDLE, IDLE + BUSY, true},
+    /* The others wait whether it speaks HTTP/2. */
+    {"in the first handshake", TCP_SERVER_MUTE, "https://127.0.0.1:%d%s", 0, 1, false},
+};
+
+static void count_closed(void *user) {
+    ++*(int *)user;
+}
+
+static void leave_all(crowd_t *crowd) {
+    ck_assert_uint_ge(descriptors_count(), crowd->descriptor_count_min);
+    for (size_t i = 0; i < BUSY; i++)
+        crowd->io->http_cancel(crowd->io->context, crowd->busy[i]);
+    imagine_io_uv_close(crowd->io, count_closed, &crowd->closed_count);
+    ck_assert_int_eq(crowd->closed_count, 0);
+}
+
+static void on_idle(const imagine_http_end_t *end, void *user) {
+    crowd_t *crowd = user;
+    ck_assert_int_eq(end->error, 0);
+    if (++crowd->ended_count == IDLE && crowd->is_closing_inside)
+        leave_all(crowd);
+}
+
+static void on_busy(const imagine_http_end_t *end, void *user) {
+    (void)user;
+    ck_abort_msg("%s, and it was to wait", end->message == NULL ? "answered" : end->message);
+}
+
+static imagine_http_exchange_t *join(crowd_t *crowd, const char *format, bool is_idle) {
+    static const imagine_http_handler_t idle = {.size = sizeof(idle), .on_end = on_idle};
+    static const imagine_http_handler_t busy = {.size = sizeof(busy), .on_end = on_busy};
+    imagine_http_request_t request = {.size = sizeof(request), .method = "GET"};
+    imagine_http_exchange_t *exchange = NULL;
+    char url[64];
+    snprintf(url, sizeof(url), format, tcp_server_port(server), is_idle ? "/late/300" : "/silent");
+    request.url = url;
+    ck_assert_int_eq(crowd->io->http_start(crowd->io->context, &request, is_idle ? &idle : &busy,
+                                           crowd, &exchange),
+                     0);
+    return exchange;
+}
+
+START_TEST(closing_in_a_crowd_leaves_nothing_behind) { /* _i walks crowd_cases */
+    imagine_io_uv_options_t options = {.size = sizeof(options)};
+    crowd_t crowd = {.is_closing_inside = crowd_cases[_i].is_closing_inside};
+    size_t idle_count = crowd_cases[_i].idle_count;
+    size_t connection_count = crowd_cases[_i].connection_count;
+    size_t descriptor_count = 0;
+    failing_mem_t mem; /* counts; none is to fail */
+    uv_loop_t loop;
+    failing_mem_init(&mem, 0);
+    server = tcp_server_open(crowd_cases[_i].mode);
+    ck_assert_int_eq(uv_loop_init(&loop), 0);
+    descriptor_count = descriptors_count();
+    crowd.descriptor_count_min = descriptor_count + 2 * connection_count; /* the server's too */
+    options.loop = &loop;
+    options.ca_file = tcp_server_certificate_file();
+    ck_assert_int_eq(imi_uv_open(&crowd.io, &mem.mem, &options), 0);
+    for (size_t i = 0; i < idle_count; i++)
+        (void)join(&crowd, crowd_cases[_i].format, true);
+    for (size_t i = 0; i < BUSY; i++)
+        crowd.busy[i] = join(&crowd, crowd_cases[_i].format, false);
+    while (tcp_server_connections(server) < connection_count || crowd.ended_count < idle_count)
+        uv_run(&loop, UV_RUN_ONCE);
+    if (!crowd.is_closing_inside)
+        leave_all(&crowd);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(crowd.closed_count, 1);
+    ck_assert_uint_eq(mem.live_count, 0);
+    descriptors_expect(descriptor_count);
+    ck_assert_int_eq(uv_loop_close(&loop), 0);
+    tcp_server_close(server);
+}
+END_TEST
+
 static Suite *uv_io_suite(void) {
     Suite *suite = suite_create("uv/io");
     TCase *tests = tcase_create("opening and closing");
@@ -184,6 +287,9 @@ static Suite *uv_io_suite(void) {
     tcase_add_test(tests, an_exchange_keeps_the_loop_alive_and_its_kept_connection_does_not);
     tcase_add_test(tests, the_table_names_the_loop_and_waits_for_nobody);
     tcase_add_test(tests, closing_inside_a_callback_is_fine);
+    tcase_add_loop_test(tests, closing_in_a_crowd_leaves_nothing_behind, 0,
+                        sizeof(crowd_cases) / sizeof(crowd_cases[0]));
+    tcase_set_timeout(tests, 30);
     suite_add_tcase(suite, tests);
     io_conformance_add(suite, &on_http);
     return suite;
