@@ -179,8 +179,13 @@ IMAGINE_API void *imagine_call_state(const imagine_call_t *call);
 IMAGINE_API const imagine_image_t *imagine_call_image(const imagine_call_t *call, size_t index);
 /** Its bytes as base64, without a prefix, made once. NULL: there is none, or no memory. */
 IMAGINE_API const char *imagine_call_image_base64(imagine_call_t *call, size_t index);
-/** An address for it: the caller's http(s) one, else a data: URL. NULL: there is none. */
+/** An address for it: the caller's http(s) one or that of imagine_call_host_images(), else a data:
+ * URL. NULL: there is none. */
 IMAGINE_API const char *imagine_call_image_url(imagine_call_t *call, size_t index);
+/** For providers that would rather have an address than bytes: pictures without one are hosted,
+ * where hosting is configured, then `next` runs. One that cannot be hosted stays without. A step.
+ */
+IMAGINE_API void imagine_call_host_images(imagine_call_t *call, imagine_call_cb next);
 
 /* ---- bodies -----------------------------------------------------------------------------------
  */

@@ -16,6 +16,7 @@
 
 #include "core/classify.h"
 #include "core/client.h"
+#include "core/hosting.h"
 #include "core/job.h"
 #include "core/log.h"
 #include "core/request.h"
@@ -74,6 +75,9 @@ static void stop_step(imagine_call_t *call) {
     if (call->timer != NULL)
         call->im->io->timer_cancel(call->im->io->context, call->timer);
     call->timer = NULL;
+    if (call->upload != NULL)
+        imi_hosting_cancel(call->upload);
+    call->upload = NULL;
 }
 
 void imi_call_end(imagine_call_t *call, int error, const char *message) {
@@ -87,14 +91,14 @@ void imi_call_end(imagine_call_t *call, int error, const char *message) {
 /* Reports the end; the call may be gone when this returns true. */
 static bool leave_step(imagine_call_t *call) {
     call->is_in_step = false;
-    if (!call->has_ended && !call->has_exchange && call->timer == NULL) {
+    if (!call->has_ended && !call->has_exchange && call->timer == NULL && call->upload == NULL) {
         call->verdict.reason = IMAGINE_EPROTOCOL;
         imi_call_end(call, IMAGINE_EPROTOCOL, "the provider's code took no next step");
     }
     if (!call->has_ended)
         return false;
     /* The answer stays: a result may lie in it. What is under way does not. */
-    if (call->timer != NULL)
+    if (call->timer != NULL || call->upload != NULL)
         stop_step(call);
     if (call->has_exchange && call->exchange.http != NULL)
         stop_step(call);
@@ -175,6 +179,51 @@ void imagine_call_poll(imagine_call_t *call, imagine_call_cb next) {
         return;
     stop_step(call);
     pause_until(call, poll_pause_ms(call, call->polls++), next);
+}
+
+/* ---- pictures that go in ------------------------------------------------------------------------
+ */
+
+static void on_picture_hosted(int error, const char *text, void *user);
+
+/* The next picture that has no address; behind the last one the provider goes on. What could not be
+ * hosted is none the worse for it. */
+static void host_images(imagine_call_t *call) {
+    imagine_request_t *request = call->request;
+    bool is_on = imi_hosting_is_public(call->im);
+    for (; is_on && call->upload_index < request->params.image_count; call->upload_index++) {
+        const imagine_image_t *image = &request->images[call->upload_index];
+        imi_slice_t bytes = {image->data, image->data_size};
+        if (image->url == NULL &&
+            imi_hosting_put(call->im, bytes, false, on_picture_hosted, call, &call->upload) == 0)
+            return;
+    }
+    call->next(call);
+}
+
+static void on_picture_hosted(int error, const char *text, void *user) {
+    imagine_call_t *call = user;
+    imagine_request_t *request = call->request;
+    call->upload = NULL;
+    if (error == 0) /* without memory for it the picture stays without an address */
+        request->images[call->upload_index].url = imi_arena_strdup(&request->arena, text);
+    else
+        imi_log(call->im, IMAGINE_LOG_WARN,
+                "hosting.failed provider=%s request=%" PRIu32 " reason=\"%s\"",
+                request->provider->name, request->number, text);
+    call->upload_index++;
+    call->is_in_step = true;
+    host_images(call);
+    leave_step(call);
+}
+
+void imagine_call_host_images(imagine_call_t *call, imagine_call_cb next) {
+    if (call->has_ended)
+        return;
+    stop_step(call);
+    call->next = next;
+    call->upload_index = 0;
+    host_images(call);
 }
 
 /* ---- exchanges --------------------------------------------------------------------------------

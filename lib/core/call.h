@@ -41,6 +41,8 @@ struct imagine_call {
     uint32_t repeats;
     uint32_t polls;
     imagine_timer_t *timer;
+    struct imi_upload *upload; /* of a picture, see imagine_call_host_images() */
+    size_t upload_index;
     imagine_call_cb next;
     bool is_out_of_memory; /* a builder failed: the next step fails the call */
     bool is_in_step;

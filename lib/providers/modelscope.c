@@ -100,7 +100,7 @@ static void generate(imagine_call_t *call) {
         create(call);
 }
 
-/* A picture travels as its address or inside the body. A stranger's public Space gets it only where
+/* A picture travels as its address, a hosted one where it has none, or inside the body. A stranger's public Space gets it only where
  * the operator said so. */
 static void edit(imagine_call_t *call) {
     const char *is_allowed = imagine_call_option(call, "allow_space_upload");
@@ -109,7 +109,7 @@ static void edit(imagine_call_t *call) {
     if (job == NULL)
         return;
     if (space == NULL || is_allowed == NULL || strcmp(is_allowed, "true") != 0) {
-        create(call);
+        imagine_call_host_images(call, create);
         return;
     }
     /* The Space is another host: the token is not for it. */

@@ -166,12 +166,23 @@ static void generate(imagine_call_t *call) {
     imagine_call_succeed(call, &result);
 }
 
+/* Says what address the caller's picture has. */
+static void tell(imagine_call_t *call) {
+    imagine_call_fail(call, IMAGINE_EREJECTED, imagine_call_image_url(call, 0));
+}
+
+static void edit(imagine_call_t *call) {
+    imagine_call_host_images(call, tell);
+}
+
 static void on_done(int status, const imagine_result_t *result, void *user) {
     world_t *world = user;
     world->done_count++;
     world->status = status;
     if (result->url != NULL)
         world->url = strdup(result->url);
+    else if (result->message != NULL)
+        world->url = strdup(result->message);
 }
 
 static void on_closed(void *user) {
@@ -202,7 +213,7 @@ static bool open_world(world_t *world, const char *script, size_t piece_size,
                        const imagine_allocator_t *allocator) {
     imagine_options_t options = IMAGINE_OPTIONS_INIT;
     imagine_provider_t provider = {
-        .size = sizeof(provider), .name = "own", .generate = generate, .user = world};
+        .size = sizeof(provider), .name = "own", .generate = generate, .edit = edit, .user = world};
     *world = (world_t){.script = script_io_open(script, piece_size)};
     provider.catalogue = "{\"api_base\":\"https://own.test\"}";
     provider.flags = IMAGINE_PROVIDER_TOKEN_OPTIONAL;
@@ -529,6 +540,63 @@ START_TEST(closing_the_client_ends_it) { /* _i: after so many steps */
 }
 END_TEST
 
+/* ---- pictures that go in ----------------------------------------------------------------------
+ */
+
+static const struct {
+    const char *name, *endpoint, *script, *url;
+} input_cases[] = {
+    {"hosted", "https://s3.test", PUT_HTTPS(DATE, PUT_SIGNATURE) "< 200\n",
+     LINK(DATE, LINK_SIGNATURE)},
+    {"a bucket that says no", "https://s3.test", PUT_HTTPS(DATE, PUT_SIGNATURE) "< 403\n", DATA},
+    {"no hosting", NULL, "", DATA},
+};
+
+static void send_picture(size_t index, const imagine_allocator_t *allocator) {
+    imagine_params_t params = IMAGINE_PARAMS_INIT;
+    imagine_image_t image = {.size = sizeof(image)};
+    char *wanted = result_of(input_cases[index].url);
+    world_t world;
+    image.data = script_picture(&image.data_size);
+    params.model = "own/any";
+    params.prompt = "a cat";
+    params.images = &image;
+    params.image_count = 1;
+    if (open_world(&world, input_cases[index].script, 0, allocator) &&
+        configure(&world, input_cases[index].endpoint, NULL) &&
+        imagine_edit(world.im, &params, on_done, &world, NULL) == 0) {
+        run_until(&world, &world.done_count);
+        if (allocator == NULL) {
+            ck_assert_ptr_null(script_io_complaint(world.script));
+            ck_assert_msg(strcmp(world.url, wanted) == 0, "%s: %s", input_cases[index].name,
+                          world.url);
+        }
+    } else {
+        ck_assert_ptr_nonnull(allocator);
+    }
+    close_world(&world);
+    free(wanted);
+}
+
+START_TEST(a_picture_that_goes_in_gets_an_address) { /* _i walks input_cases */
+    send_picture((size_t)_i, NULL);
+}
+END_TEST
+
+START_TEST(sending_one_leaves_nothing_whichever_allocation_fails) {
+    for (size_t n = 1;; n++) {
+        failing_mem_t failing;
+        imagine_allocator_t allocator = {failing_mem_resize, &failing};
+        ck_assert_uint_lt(n, ALLOCATIONS_MAX);
+        failing_mem_init(&failing, n);
+        send_picture((size_t)_i, &allocator);
+        ck_assert_uint_eq(failing.live_count, 0);
+        if (!failing.has_failed)
+            return;
+    }
+}
+END_TEST
+
 static Suite *hosting_suite(void) {
     Suite *suite = suite_create("core/hosting");
     TCase *tests = tcase_create("results");
@@ -543,6 +611,9 @@ static Suite *hosting_suite(void) {
     tcase_add_loop_test(tests, what_was_hosted_is_cleaned_up, 0, COUNT_OF(cleanup_cases));
     tcase_add_loop_test(tests, cleaning_up_leaves_nothing_whichever_allocation_fails, 0,
                         COUNT_OF(cleanup_cases));
+    tcase_add_loop_test(tests, a_picture_that_goes_in_gets_an_address, 0, COUNT_OF(input_cases));
+    tcase_add_loop_test(tests, sending_one_leaves_nothing_whichever_allocation_fails, 0,
+                        COUNT_OF(input_cases));
     tcase_add_test(tests, without_hosting_there_is_nothing_to_clean_up);
     tcase_add_test(tests, one_clean_up_at_a_time_and_closing_ends_it);
     suite_add_tcase(suite, tests);
