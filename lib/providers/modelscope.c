@@ -100,8 +100,8 @@ static void generate(imagine_call_t *call) {
         create(call);
 }
 
-/* A picture travels as its address, a hosted one where it has none, or inside the body. A stranger's public Space gets it only where
- * the operator said so. */
+/* A picture travels as its address, a hosted one where it has none, or inside the body. A
+ * stranger's public Space gets it only where the operator said so. */
 static void edit(imagine_call_t *call) {
     const char *is_allowed = imagine_call_option(call, "allow_space_upload");
     const char *space = imagine_call_option(call, "upload_space");

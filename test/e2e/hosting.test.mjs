@@ -89,7 +89,7 @@ for (const kind of ["http", "https"]) {
       assert.equal(answer.status, 200, answer.text);
       assert.ok(answer.json.url.startsWith(upstream.origin), answer.json.url);
       assert.equal(s3.objects.size, 0);
-      assert.match(strict.stderr, /hosting\.failed/);
+      await eventually("the log says so", () => /hosting\.failed/.test(strict.stderr));
     });
 
     test("response_format b64_json gives a data: address and leaves the bucket alone", async () => {
