@@ -281,6 +281,8 @@ export async function startUpstream({ tls = false } = {}) {
     settings: {
       CATALOGUE: catalogueFile,
       GITEE_API_BASE: `${origin}/gitee/v1`,
+      GEMINI_API_BASE: `${origin}/gemini/v1beta`,
+      MODELSLAB_API_BASE: `${origin}/modelslab/api/v6`,
       MODELSCOPE_API_BASE: `${origin}/modelscope/v1`,
       POLLINATIONS_API_BASE: `${origin}/pollinations`,
       POLL_INTERVAL_MS: "200",

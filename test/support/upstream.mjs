@@ -1,5 +1,6 @@
 // upstream.mjs: the providers, played by one local server: Gitee, Gradio Spaces and Pollinations,
-// ModelScope. As strict as the real ones, and scriptable, so that a test can make anything happen.
+// ModelScope, ModelsLab, Gemini. As strict as the real ones, and scriptable, so that a test can make
+// anything happen.
 //
 //   node test/support/upstream.mjs [--http=PORT] [--tls [--https=PORT]]
 //
@@ -37,9 +38,11 @@ import os from "node:os";
 import path from "node:path";
 import { Refusal } from "./upstream/check.mjs";
 import { handleComfyui } from "./upstream/comfyui.mjs";
+import { handleGemini } from "./upstream/gemini.mjs";
 import { handleGitee } from "./upstream/gitee.mjs";
 import { handleGradio, spaceOfModel } from "./upstream/gradio.mjs";
 import { handleModelscope } from "./upstream/modelscope.mjs";
+import { handleModelslab } from "./upstream/modelslab.mjs";
 import { parseMultipart } from "./upstream/multipart.mjs";
 import { handlePictures } from "./upstream/pictures.mjs";
 import { handleSdwebui } from "./upstream/sdwebui.mjs";
@@ -129,8 +132,8 @@ class World {
       if (refusal) throw refusal;
     }
     if (rule.state === "rate") {
-      const refusal = words.rate();
-      if (rule.retryAfter !== undefined) refusal.headers[rule.header ?? "retry-after"] = String(rule.retryAfter);
+      const refusal = words.rate(rule);
+      if (rule.retryAfter !== undefined && !words.tellsWait) refusal.headers[rule.header ?? "retry-after"] = String(rule.retryAfter);
       throw refusal;
     }
   }
@@ -234,6 +237,7 @@ async function serve(incoming, outgoing) {
   if (fault?.do === "reset") return cut(outgoing);
   if (fault?.do === "stall" && fault.afterBytes === undefined) return;
   const answer = fault?.do === "html" || fault?.do === "answer" ? scripted(fault) : answerTo(request);
+  entry.token = request.token; // some have it in another header, or in the body
   entry.status = answer.status;
   await send(request, answer, outgoing, fault);
 }
@@ -244,7 +248,7 @@ function scripted(fault) {
   return { status: fault.status ?? 200, headers: fault.headers, body: fault.body ?? {} };
 }
 
-const handlers = [handlePictures, handleGitee, handleGradio, handleModelscope, handleSdwebui, handleComfyui];
+const handlers = [handlePictures, handleGitee, handleGradio, handleModelscope, handleModelslab, handleGemini, handleSdwebui, handleComfyui];
 
 function answerTo(request) {
   try {
@@ -331,6 +335,8 @@ function catalogue() {
     providers: {
       gitee: { api_base: `${world.origin}/gitee/v1` },
       huggingface: { chat_base: `${world.origin}/pollinations`, models },
+      modelslab: { api_base: `${world.origin}/modelslab/api/v6` },
+      gemini: { api_base: `${world.origin}/gemini/v1beta` },
       modelscope: {
         api_base: `${world.origin}/modelscope/v1`,
         actions: { edit: { upload_space: `${world.origin}/space/${spaceOfModel["qwen-image-edit"]}` } },
