@@ -348,7 +348,8 @@ typedef struct imagine_result {
     int32_t has_seed;
     uint32_t attempts; /* calls to the provider that this took, rotations included */
     int64_t seed;
-    const char *token;       /* fingerprint of the token that served; NULL: none */
+    const char *token;       /* fingerprint of the token that served or, on failure, was asked
+                                last; NULL: none */
     uint64_t retry_after_ms; /* on EEXHAUSTED, EBREAKER, EBUSY: earliest recovery; 0: unknown */
     const char *const *urls; /* of several pictures all addresses, `url` the first; else NULL */
     size_t url_count;
@@ -356,6 +357,8 @@ typedef struct imagine_result {
     double progress;            /* a task: 0…1; negative: not known */
     uint32_t queue_position;    /* a task: 0: not known, or not waiting */
     uint32_t reserved;
+    const char *log_reason; /* on failure: `message` as a log may have it: 120 characters at most,
+                               nothing in it of the prompt, no double quote; else NULL */
 } imagine_result_t;
 
 /** See imagine_generate(). `status` is result->status. */

@@ -309,6 +309,8 @@ static int build_headers(imagine_call_t *call, const imagine_call_request_t *req
     if (headers == NULL)
         return IMAGINE_ENOMEM;
     for (size_t i = 0; i < request->header_count; i++) {
+        if (request->headers[i].value == NULL)
+            continue; /* as put_text leaves out a text that is not there */
         headers[count].name = imi_arena_strdup(&call->arena, request->headers[i].name);
         headers[count].value = imi_arena_strdup(&call->arena, request->headers[i].value);
         if (headers[count].name == NULL || headers[count].value == NULL)

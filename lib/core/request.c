@@ -11,6 +11,7 @@
 #include "core/job.h"
 #include "core/log.h"
 #include "core/params.h"
+#include "core/reason.h"
 #include "core/result.h"
 #include "core/secret.h"
 #include "core/sync.h"
@@ -353,13 +354,21 @@ static void log_breaker(imagine_request_t *request, bool has_changed) {
             provider->name);
 }
 
+/* With the provider's own words: that a token is not valid, and why, is told here alone; callers
+ * learn only that none can serve. */
 static void log_token(imagine_request_t *request, const imagine_call_t *call, const char *event,
                       const char *until) {
+    const char *message = call->message != NULL ? call->message : call->verdict.message;
+    imi_arena_t arena; /* a request may walk over thousands of tokens */
     imi_trace(request, "token.%s token=#%" PRIu32 "%s%s", event, imi_token_index(call->token),
               until[0] != '\0' ? " until=" : "", until);
-    imi_log(request->im, IMAGINE_LOG_INFO, "token.%s provider=%s token=%s%s%s request=%" PRIu32,
-            event, request->provider->name, imi_token_fingerprint(call->token),
-            until[0] != '\0' ? " until=" : "", until, request->number);
+    imi_arena_init(&arena, &request->mem, 0);
+    imi_log(request->im, IMAGINE_LOG_INFO,
+            "token.%s provider=%s token=%s%s%s request=%" PRIu32 " reason=\"%s\"", event,
+            request->provider->name, imi_token_fingerprint(call->token),
+            until[0] != '\0' ? " until=" : "", until, request->number,
+            imi_reason(request->im, &arena, message, request->params.prompt));
+    imi_arena_reset(&arena);
 }
 
 static void format_until(char out[IMI_TIME_TEXT_SIZE], int64_t unix_ms) {
@@ -450,11 +459,16 @@ static int http_status_of(const imagine_call_t *call) {
     return imagine_err_http_status(call->error);
 }
 
-void imi_request_call_ended(imagine_request_t *request, imagine_call_t *call) {
-    bool may_rotate;
-    if (call->token != NULL && !atomic_load(&request->has_ended))
+/* Which token the result tells of: that of the call under way, which is about to go. */
+static void name_token(imagine_request_t *request, const imagine_call_t *call) {
+    if (call != NULL && call->token != NULL && !atomic_load(&request->has_ended))
         request->result.token =
             imi_arena_strdup(&request->arena, imi_token_fingerprint(call->token));
+}
+
+void imi_request_call_ended(imagine_request_t *request, imagine_call_t *call) {
+    bool may_rotate;
+    name_token(request, call);
     may_rotate = account(request, call);
     request->call = NULL;
     if (call->error == 0) {
@@ -504,6 +518,7 @@ void imi_request_became_task(imagine_request_t *request, const char *task_id, ui
     }
     request->task = task;
     if (!atomic_load(&request->has_ended)) {
+        name_token(request, request->call);
         request->result.task_id = imi_arena_strdup(&request->arena, task->id);
         request->result.predict_s = predict_s;
         request->result.task_state = "processing";
@@ -646,6 +661,11 @@ void imi_request_fail(imagine_request_t *request, int error, const char *message
     }
     request->result.status = error;
     request->result.message = clean;
+    /* What was refused for its model is not repeated in a log. */
+    request->result.log_reason =
+        request->provider == NULL
+            ? imagine_strerror(error)
+            : imi_reason(request->im, &request->arena, clean, request->params.prompt);
     finish(request);
 }
 
@@ -715,9 +735,10 @@ void imi_request_abandon(imagine_request_t *request, int error, bool is_closing)
     }
     if (error == IMAGINE_ETIMEDOUT && request->batch != NULL && imi_batch_settle(request))
         return;
+    name_token(request, request->call);
     stop_work(request, is_closing);
     request->result.status = error;
-    request->result.message = imagine_strerror(error);
+    request->result.message = request->result.log_reason = imagine_strerror(error);
     finish(request);
 }
 

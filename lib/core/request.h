@@ -56,7 +56,7 @@ struct imagine_request {
     void (*release)(void *owner);
     void *owner;
     uint32_t borrower_count; /* requests that may still send these pictures */
-    bool is_input_unwanted;  /* by this one */
+    uint32_t attempts;
     const char *task_id_asked;
 
     uint64_t deadline_at_ms;
@@ -71,6 +71,7 @@ struct imagine_request {
     bool is_fetching;
     bool has_json;
     bool is_waiting_for_state;
+    bool is_input_unwanted; /* by this one */
     imi_list_t state_link;
 
     imi_catalogue_t *catalogue;
@@ -88,7 +89,6 @@ struct imagine_request {
     imagine_request_t *worker; /* a job: its result lies there; a reference */
     const char *job_id;
     imi_slice_t outcome; /* of the task that was asked about */
-    uint32_t attempts;
 
     imi_exchange_t fetch;          /* of a picture, or of the result */
     struct imi_delivery *delivery; /* the result is on its way to the caller: delivery.h */

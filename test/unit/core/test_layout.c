@@ -29,7 +29,7 @@ static const struct {
     ROW(imagine_options, size, allow_private_hosts),
     ROW(imagine_image, size, url),
     ROW(imagine_params, size, response_format),
-    ROW(imagine_result, size, reserved),
+    ROW(imagine_result, size, log_reason),
     ROW(imagine_slice, data, size),
     ROW(imagine_form, size, job_wait_ms),
     ROW(imagine_token_stats, size, reserved),
