@@ -40,7 +40,8 @@ typedef struct imagine_gateway_request {
     size_t size;
     const char *method;              /* "GET" */
     const char *target;              /* path and query as received: "/api/v1/models?x=1" */
-    const imagine_header_t *headers; /* names in any case */
+    const imagine_header_t *headers; /* names in any case. A POST needs no Content-Length: where
+                                        none came (HTTP/2) imagine_gateway_finish() ends its body */
     size_t header_count;
     const char *peer; /* numeric address of the other end, without port: "127.0.0.1", "::1" */
 } imagine_gateway_request_t;

@@ -661,9 +661,9 @@ void imi_request_fail(imagine_request_t *request, int error, const char *message
     }
     request->result.status = error;
     request->result.message = clean;
-    /* What was refused for its model is not repeated in a log. */
+    /* That message alone repeats what the caller wrote, which may be anything. */
     request->result.log_reason =
-        request->provider == NULL
+        error == IMAGINE_EPROVIDER
             ? imagine_strerror(error)
             : imi_reason(request->im, &request->arena, clean, request->params.prompt);
     finish(request);

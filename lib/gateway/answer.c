@@ -137,6 +137,7 @@ void imi_answer_send_text(imagine_exchange_t *exchange, int32_t status, const ch
 void imi_answer_error(imagine_exchange_t *exchange, int32_t status, int32_t code, const char *error,
                       const char *message) {
     imi_json_writer_t writer;
+    exchange->error = code;
     imi_buf_clear(&exchange->text);
     imi_json_begin(&writer, &exchange->text);
     imi_json_open_object(&writer, NULL);
@@ -149,6 +150,7 @@ void imi_answer_error(imagine_exchange_t *exchange, int32_t status, int32_t code
 }
 
 void imi_answer_refuse(imagine_exchange_t *exchange, const imi_refusal_t *refusal) {
+    exchange->reason = refusal->message;
     if (refusal->status == 401)
         imi_answer_header(exchange, "WWW-Authenticate", "Bearer");
     imi_answer_error(exchange, refusal->status, refusal->code, refusal->error, refusal->message);

@@ -7,8 +7,6 @@
 
 #define TRUSTED_SIZE_MAX ((size_t)64 * 1024)
 
-static const imi_refusal_t no_length = {411, IMAGINE_EINVAL, "Length Required",
-                                        "a POST needs a Content-Length or a chunked body"};
 static const imi_refusal_t too_large = {413, IMAGINE_ETOOLARGE, "Payload Too Large",
                                         "the body is larger than allowed"};
 static const imi_refusal_t unknown_type = {
@@ -29,14 +27,12 @@ static imi_slice_t media_type(imi_slice_t content_type) {
 }
 
 const imi_refusal_t *imi_body_plan(imi_body_plan_t *plan, imi_slice_t content_type,
-                                   int64_t content_length, bool is_chunked, size_t size_max) {
+                                   int64_t content_length, size_t size_max) {
     imi_slice_t type = media_type(content_type);
     size_t json_max = size_max < IMI_JSON_SIZE_MAX ? size_max : IMI_JSON_SIZE_MAX;
     plan->size_told = content_length;
     plan->size_max = json_max;
     plan->boundary[0] = '\0';
-    if (content_length < 0 && !is_chunked)
-        return &no_length;
     if (type.size == 0) {
         plan->kind = IMI_BODY_UNTYPED;
     } else if (imi_slice_equals_nocase(type, "application/json")) {

@@ -25,13 +25,13 @@ typedef enum imi_body_kind {
 typedef struct imi_body_plan {
     imi_body_kind_t kind;
     size_t size_max;
-    int64_t size_told; /* -1: chunked */
+    int64_t size_told; /* -1: not told */
     char boundary[71]; /* multipart */
 } imi_body_plan_t;
 
 /* content_length -1: not told. size_max: MAX_BODY_BYTES. NULL, or why no body can be taken. */
 const imi_refusal_t *imi_body_plan(imi_body_plan_t *plan, imi_slice_t content_type,
-                                   int64_t content_length, bool is_chunked, size_t size_max);
+                                   int64_t content_length, size_t size_max);
 
 /* Counted, since the library may need it longer than the exchange does. */
 typedef struct imi_gateway_body {

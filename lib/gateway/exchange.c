@@ -175,7 +175,7 @@ static void find_file(imagine_exchange_t *exchange, const imi_gateway_head_t *he
 static void plan_body(imagine_exchange_t *exchange, const imi_gateway_head_t *head) {
     imi_body_plan_t plan;
     exchange->refusal = imi_body_plan(&plan, head->content_type, head->content_length,
-                                      head->is_chunked, exchange->gateway->body_size_max);
+                                      exchange->gateway->body_size_max);
     if (exchange->refusal != NULL)
         return;
     exchange->body = imi_gateway_body_new(exchange->mem, &plan);
@@ -226,8 +226,11 @@ static void judge_head(imagine_exchange_t *exchange, const imagine_gateway_reque
     refusal = imi_gateway_head_read(&head, request->headers, request->header_count);
     read_preference(exchange, head.prefer);
     exchange->wants_events = imi_text_has_nocase(head.accept, "text/event-stream");
-    exchange->has_body = head.is_chunked || head.content_length > 0;
-    exchange->body_left = head.is_chunked ? -1 : head.content_length > 0 ? head.content_length : 0;
+    /* HTTP/2 has neither length nor chunks of need: imagine_gateway_finish() tells the end. */
+    exchange->body_left = head.content_length;
+    if (!head.is_chunked && head.content_length < 0 && exchange->method != IMI_POST)
+        exchange->body_left = 0;
+    exchange->has_body = exchange->body_left != 0;
     exchange->range = imi_media_read_range(head.range);
     imi_answer_header(exchange, "Cache-Control", cache_control(exchange->route));
     if (imi_route_is_api(exchange->route))

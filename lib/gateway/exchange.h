@@ -60,6 +60,8 @@ struct imagine_exchange {
     uint64_t began_at_ms;
     uint64_t duration_ms; /* until the answer began */
 
+    int32_t error;                /* IMAGINE_E… of the answer; 0: none */
+    const char *reason;           /* for the log; of a refusal of our own; NULL: none */
     const imi_refusal_t *refusal; /* what the head alone gives reason for, told after the limiter */
     imi_gateway_body_t *body;
     const imi_static_file_t *file;

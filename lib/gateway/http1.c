@@ -94,6 +94,8 @@ static void finish_answer(imagine_http1_t *http1);
 
 static const imi_refusal_t broken_chunk = {400, IMAGINE_EINVAL, "Bad Request",
                                            "the body's chunks are not well-formed"};
+static const imi_refusal_t no_length = {411, IMAGINE_EINVAL, "Length Required",
+                                        "a POST needs a Content-Length or a chunked body"};
 static const imi_refusal_t long_target = {414, IMAGINE_ETOOLARGE, "URI Too Long",
                                           "the request's target is longer than 8 KiB"};
 static const imi_refusal_t late_head = {408, IMAGINE_ETIMEDOUT, "Request Timeout",
@@ -504,6 +506,9 @@ static void read_head(imagine_http1_t *http1) {
         const imi_refusal_t *refusal =
             imi_http1_head_parse(&head, http1->head.data, http1->head.size);
         clear_deadline(http1);
+        if (refusal == NULL && !head.has_length && !head.is_chunked &&
+            strcmp(head.request.method, "POST") == 0)
+            refusal = &no_length; /* RFC 9112, section 6.3: nobody knows where its body ends */
         if (refusal != NULL)
             refuse(http1, refusal);
         else

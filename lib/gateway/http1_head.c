@@ -35,7 +35,7 @@ const imi_refusal_t *imi_http1_head_parse(imi_http1_head_t *head, char *text, si
     char *line = cut_line(&text, &size, &line_size);
     head->request = (imagine_gateway_request_t){.size = sizeof(head->request)};
     head->request.headers = head->headers;
-    head->is_chunked = head->expects_continue = false;
+    head->is_chunked = head->expects_continue = head->has_length = false;
     head->length = 0;
     refusal = line == NULL ? &malformed : parse_request_line(head, line, line_size);
     while (refusal == NULL && (line = cut_line(&text, &size, &line_size)) != NULL &&
@@ -140,9 +140,11 @@ static void read_framing(imi_http1_head_t *head, notes_t *notes, const imagine_h
         notes->is_keep_alive |= imi_text_has_nocase(imi_slice_of(value), "keep-alive");
         break;
     case 14:
-        if (imi_text_equals_nocase(header->name, "content-length"))
-            for (head->length = 0; *value >= '0' && *value <= '9'; value++)
-                head->length = head->length * 10 + (uint64_t)(*value - '0');
+        if (!imi_text_equals_nocase(header->name, "content-length"))
+            break;
+        head->has_length = true;
+        for (head->length = 0; *value >= '0' && *value <= '9'; value++)
+            head->length = head->length * 10 + (uint64_t)(*value - '0');
         break;
     case 17:
         head->is_chunked |= imi_text_equals_nocase(header->name, "transfer-encoding");

@@ -21,6 +21,7 @@ typedef struct imi_http1_head {
     bool keeps_alive;
     bool is_chunked;
     bool expects_continue;
+    bool has_length;
     uint64_t length; /* of the body; 0: none, or chunked */
 } imi_http1_head_t;
 

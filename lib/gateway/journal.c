@@ -7,7 +7,7 @@
 
 #include "gateway/answer.h"
 
-enum { LINE_SIZE_MAX = 1024, STRANGERS_SIZE_MAX = 160 };
+enum { LINE_SIZE_MAX = 2048, STRANGERS_SIZE_MAX = 160 };
 
 #define STATUS_LEFT 499 /* nginx's number for a caller that left; nobody is sent it */
 
@@ -60,6 +60,21 @@ static void put_result(line_t *line, const imagine_result_t *result) {
         put_strangers(line, " model=", result->model, strlen(result->model));
 }
 
+/* The words of a refusal are our own; those of a result are fit for a log already. */
+static void put_failure(line_t *line, const imagine_exchange_t *exchange,
+                        const imagine_result_t *result) {
+    bool has_failed = result != NULL && result->status != 0;
+    int32_t error = has_failed ? result->status : exchange->error;
+    const char *reason = has_failed ? result->log_reason : exchange->reason;
+    if (error == 0)
+        return;
+    put_text(line, " error=", imagine_err_name(error));
+    if (reason == NULL)
+        return;
+    put_text(line, " reason=\"", reason);
+    put(line, "\"", 1);
+}
+
 void imi_journal_write(const imagine_exchange_t *exchange) {
     const imagine_gateway_t *gateway = exchange->gateway;
     const imagine_result_t *result;
@@ -82,6 +97,7 @@ void imi_journal_write(const imagine_exchange_t *exchange) {
         put_text(&line, " token=", result->token);
     if (result != NULL)
         put_number(&line, " attempts=", result->attempts);
+    put_failure(&line, exchange, result);
     line.text[line.size] = '\0';
     imagine_log(gateway->im, IMAGINE_LOG_INFO, line.text);
 }

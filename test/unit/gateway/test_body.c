@@ -17,40 +17,38 @@
 static const struct {
     const char *name, *type;
     int64_t length;
-    bool is_chunked;
     int status; /* 0: a body can come */
     imi_body_kind_t kind;
 } plan_cases[] = {
-    {"JSON", "application/json", 10, false, 0, IMI_BODY_JSON},
-    {"JSON with a charset", "application/json; charset=utf-8", 10, false, 0, IMI_BODY_JSON},
-    {"JSON in capitals", "Application/JSON", 10, false, 0, IMI_BODY_JSON},
-    {"JSON in chunks", "application/json", -1, true, 0, IMI_BODY_JSON},
-    {"an empty one", "application/json", 0, false, 0, IMI_BODY_JSON},
-    {"a form", "multipart/form-data; boundary=xyz", 10, false, 0, IMI_BODY_MULTIPART},
-    {"a form with a quoted boundary", "multipart/form-data; boundary=\"x z\"", 10, false, 0,
+    {"JSON", "application/json", 10, 0, IMI_BODY_JSON},
+    {"JSON with a charset", "application/json; charset=utf-8", 10, 0, IMI_BODY_JSON},
+    {"JSON in capitals", "Application/JSON", 10, 0, IMI_BODY_JSON},
+    {"JSON in chunks", "application/json", -1, 0, IMI_BODY_JSON},
+    {"an empty one", "application/json", 0, 0, IMI_BODY_JSON},
+    {"a form", "multipart/form-data; boundary=xyz", 10, 0, IMI_BODY_MULTIPART},
+    {"a form with a quoted boundary", "multipart/form-data; boundary=\"x z\"", 10, 0,
      IMI_BODY_MULTIPART},
-    {"a form without boundary", "multipart/form-data", 10, false, 400, 0},
-    {"a form with an empty boundary", "multipart/form-data; boundary=", 10, false, 400, 0},
-    {"no type", NULL, 10, false, 0, IMI_BODY_UNTYPED},
-    {"an empty type", "", 10, false, 0, IMI_BODY_UNTYPED},
-    {"text", "text/plain", 10, false, 415, 0},
-    {"what curl -d sends", "application/x-www-form-urlencoded", 10, false, 415, 0},
-    {"JSON with a suffix", "application/jsonp", 10, false, 415, 0},
-    {"neither length nor chunks", "application/json", -1, false, 411, 0},
-    {"JSON of 32 MiB", "application/json", 32 * 1024 * 1024, false, 0, IMI_BODY_JSON},
-    {"JSON of 32 MiB and a byte", "application/json", 32 * 1024 * 1024 + 1, false, 413, 0},
-    {"a form of 64 MiB", "multipart/form-data; boundary=x", 64 * 1024 * 1024, false, 0,
+    {"a form without boundary", "multipart/form-data", 10, 400, 0},
+    {"a form with an empty boundary", "multipart/form-data; boundary=", 10, 400, 0},
+    {"no type", NULL, 10, 0, IMI_BODY_UNTYPED},
+    {"an empty type", "", 10, 0, IMI_BODY_UNTYPED},
+    {"text", "text/plain", 10, 415, 0},
+    {"what curl -d sends", "application/x-www-form-urlencoded", 10, 415, 0},
+    {"JSON with a suffix", "application/jsonp", 10, 415, 0},
+    {"no length", "application/json", -1, 0, IMI_BODY_JSON},
+    {"JSON of 32 MiB", "application/json", 32 * 1024 * 1024, 0, IMI_BODY_JSON},
+    {"JSON of 32 MiB and a byte", "application/json", 32 * 1024 * 1024 + 1, 413, 0},
+    {"a form of 64 MiB", "multipart/form-data; boundary=x", 64 * 1024 * 1024, 0,
      IMI_BODY_MULTIPART},
-    {"a form of 64 MiB and a byte", "multipart/form-data; boundary=x", 64 * 1024 * 1024 + 1, false,
-     413, 0},
-    {"more than any machine has", "application/json", INT64_MAX, false, 413, 0},
+    {"a form of 64 MiB and a byte", "multipart/form-data; boundary=x", 64 * 1024 * 1024 + 1, 413,
+     0},
+    {"more than any machine has", "application/json", INT64_MAX, 413, 0},
 };
 
 START_TEST(the_head_says_how_a_body_is_read) {
     imi_body_plan_t plan;
     const imi_refusal_t *refusal =
-        imi_body_plan(&plan, imi_slice_of(plan_cases[_i].type), plan_cases[_i].length,
-                      plan_cases[_i].is_chunked, 64 * MIB);
+        imi_body_plan(&plan, imi_slice_of(plan_cases[_i].type), plan_cases[_i].length, 64 * MIB);
     ck_assert_msg((refusal == NULL ? 0 : refusal->status) == plan_cases[_i].status, "%s: %d",
                   plan_cases[_i].name, refusal == NULL ? 0 : refusal->status);
     if (refusal == NULL)
@@ -61,8 +59,8 @@ END_TEST
 START_TEST(a_small_limit_holds_for_json_too) {
     imi_body_plan_t plan;
     imi_slice_t type = IMI_SLICE("application/json");
-    ck_assert_ptr_null(imi_body_plan(&plan, type, 100, false, 100));
-    ck_assert_int_eq(imi_body_plan(&plan, type, 101, false, 100)->status, 413);
+    ck_assert_ptr_null(imi_body_plan(&plan, type, 100, 100));
+    ck_assert_int_eq(imi_body_plan(&plan, type, 101, 100)->status, 413);
 }
 END_TEST
 
@@ -80,7 +78,7 @@ static reading_t take_in(const imi_mem_t *mem, const char *type, int64_t size_to
                          const char *data, size_t size, size_t first, size_t step) {
     reading_t reading = {.form = {.size = sizeof(imagine_form_t)}};
     imi_body_plan_t plan;
-    reading.refusal = imi_body_plan(&plan, imi_slice_of(type), size_told, size_told < 0, 64 * MIB);
+    reading.refusal = imi_body_plan(&plan, imi_slice_of(type), size_told, 64 * MIB);
     if (reading.refusal != NULL)
         return reading;
     reading.body = imi_gateway_body_new(mem, &plan);
@@ -163,7 +161,7 @@ START_TEST(chunks_end_at_the_limit) {
     static char page[1024 * 1024];
     const imi_refusal_t *refusal = NULL;
     size_t count = 0;
-    ck_assert_ptr_null(imi_body_plan(&plan, IMI_SLICE("application/json"), -1, true, 3 * MIB));
+    ck_assert_ptr_null(imi_body_plan(&plan, IMI_SLICE("application/json"), -1, 3 * MIB));
     body = imi_gateway_body_new(NULL, &plan);
     for (; refusal == NULL && count < 5; count++)
         refusal = imi_gateway_body_feed(body, page, sizeof(page));
@@ -362,7 +360,7 @@ static const imi_refusal_t *feed_picture(imi_gateway_body_t *body, size_t size) 
 START_TEST(a_picture_has_fifty_mebibytes_at_most) {
     imi_body_plan_t plan;
     imi_gateway_body_t *body;
-    ck_assert_ptr_null(imi_body_plan(&plan, IMI_SLICE(FORM_TYPE), -1, true, 64 * MIB));
+    ck_assert_ptr_null(imi_body_plan(&plan, IMI_SLICE(FORM_TYPE), -1, 64 * MIB));
     body = imi_gateway_body_new(NULL, &plan);
     ck_assert_ptr_null(feed_picture(body, 50 * MIB));
     imi_gateway_body_release(body);

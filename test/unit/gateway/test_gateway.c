@@ -430,9 +430,6 @@ static const struct {
     exchange_case_t row;
     bool wants_close;
 } refusal_cases[] = {
-    {{"neither length nor chunks", NULL, "POST", "/api/v1/generate", JSON, NULL, 411,
-      "{\"error\":\"Length Required\",", LIMITED},
-     true},
     {{"other type", NULL, "POST", "/api/v1/generate", "Content-Type: text/plain", CAT, 415,
       "{\"error\":\"Unsupported Media Type\",", LIMITED},
      true},
@@ -758,6 +755,28 @@ START_TEST(every_split_of_a_body_is_the_same_request) {
 }
 END_TEST
 
+/* As over HTTP/2, where nothing but the end of the stream tells the end of the body. */
+START_TEST(a_body_without_length_or_chunks_ends_with_finish) {
+    static const char text[] = "{\"model\":\"test/one\",\"prompt\":\"a cat\"}";
+    ck_assert_int_eq(gateway_host_open(&host, NULL, NULL), 0);
+    for (size_t step = 0; step < 3; step++) {
+        memset(&visit, 0, sizeof(visit));
+        ck_assert_int_eq(visit_begin(&visit, &host, "POST", "/api/v1/generate", JSON), 0);
+        ck_assert_uint_eq(visit.head_count, 0);
+        visit_send(&visit, text, strlen(text), step);
+        visit_wait(&visit);
+        ck_assert_msg(visit.status == 200, "%s", visit.body);
+        visit_release(&visit);
+    }
+    memset(&visit, 0, sizeof(visit));
+    ck_assert_int_eq(visit_begin(&visit, &host, "POST", "/api/v1/generate", JSON), 0);
+    virtual_io_advance(host.virtual, 31000); /* one that never ends is late, like any other */
+    ck_assert_int_eq(visit.status, 408);
+    visit_release(&visit);
+    gateway_host_close(&host);
+}
+END_TEST
+
 /* ---- tasks and the breaker ---------------------------------------------------------------------
  */
 
@@ -1030,6 +1049,41 @@ START_TEST(each_request_leaves_one_line_without_what_is_private) {
 }
 END_TEST
 
+static const struct {
+    const char *name, *settings, *method, *target, *body, *end;
+} failure_cases[] = {
+    {"a refusal of ours", NULL, "GET", "/api/v1/nothing", NULL,
+     " error=IMAGINE_ENOTFOUND reason=\"there is nothing at this path\"\n"},
+    {"no token", NULL, "POST", "/api/v1/generate", "{\"model\":\"needy/one\",\"prompt\":\"a cat\"}",
+     " error=IMAGINE_ENOTOKEN reason=\"error_needy_token_required\"\n"},
+    {"a parameter", NULL, "POST", "/api/v1/generate",
+     "{\"model\":\"test/one\",\"prompt\":\"a cat\",\"steps\":0}",
+     " error=IMAGINE_EINVAL reason=\"steps must be a whole number from 1 to 1000\"\n"},
+    {"a model that may be anything", NULL, "POST", "/api/v1/generate",
+     "{\"model\":\"private/one\",\"prompt\":\"a cat\"}",
+     " error=IMAGINE_EPROVIDER reason=\"no such provider\"\n"},
+    {"a caller without a token", "API_TOKEN=u", "GET", "/api/v1/models", NULL,
+     " error=IMAGINE_ETOKEN reason=\"this route needs a token: send the header Authorization: "
+     "Bearer <token>\"\n"},
+};
+#define FAILURE_CASE_COUNT ((int)(sizeof(failure_cases) / sizeof(failure_cases[0])))
+
+START_TEST(the_line_of_a_failure_says_why) { /* _i walks failure_cases */
+    const char *line;
+    size_t size, end_size = strlen(failure_cases[_i].end);
+    ck_assert_int_eq(gateway_host_open(&host, NULL, failure_cases[_i].settings), 0);
+    virtual_io_log_clear(host.virtual);
+    visit_make(&visit, &host, failure_cases[_i].method, failure_cases[_i].target, JSON,
+               failure_cases[_i].body);
+    line = virtual_io_log(host.virtual);
+    size = strlen(line);
+    ck_assert_msg(size > end_size && strcmp(line + size - end_size, failure_cases[_i].end) == 0,
+                  "%s: %s", failure_cases[_i].name, line);
+    ck_assert_ptr_null(strstr(line, "private"));
+    gateway_host_close(&host);
+}
+END_TEST
+
 START_TEST(a_line_below_the_level_in_force_is_not_wanted_and_not_written) {
     ck_assert_int_eq(gateway_host_open(&host, NULL, "LOG_LEVEL=warn"), 0);
     ck_assert_int_eq(imagine_log_wants(host.im, IMAGINE_LOG_WARN), 1);
@@ -1050,13 +1104,13 @@ START_TEST(what_strangers_write_cannot_forge_a_line) {
     visit_make(&visit, &host, "GE T\x1b", "/a b\"\\=\x1b[31m\xff/end", NULL, NULL);
     line = virtual_io_log(host.virtual);
     ck_assert_ptr_nonnull(
-        strstr(line, " method=GE%20T%1B path=/a%20b%22%5C%3D%1B[31m%FF/end status=404 ms=0\n"));
+        strstr(line, " method=GE%20T%1B path=/a%20b%22%5C%3D%1B[31m%FF/end status=404 ms=0 "));
     memset(target, '\x01', sizeof(target) - 1);
     target[0] = '/';
     virtual_io_log_clear(host.virtual);
     visit_make(&visit, &host, "GET", target, NULL, NULL);
     ck_assert_uint_lt(strlen(line), 700);
-    ck_assert_ptr_nonnull(strstr(line, "%01... status=404 ms=0\n"));
+    ck_assert_ptr_nonnull(strstr(line, "%01... status=404 ms=0 "));
     virtual_io_log_clear(host.virtual);
     visit_make(&visit, &host, "POST", "/api/v1/generate", JSON,
                "{\"model\":\"test/x y\\n=\\u001b\",\"prompt\":\"a cat\"}");
@@ -1207,6 +1261,7 @@ static Suite *gateway_suite(void) {
     tcase_add_test(tcase, the_body_of_a_get_has_them_too);
     tcase_add_test(tcase, a_gateway_closes_while_its_timer_runs);
     tcase_add_test(tcase, every_split_of_a_body_is_the_same_request);
+    tcase_add_test(tcase, a_body_without_length_or_chunks_ends_with_finish);
     tcase_add_test(tcase, a_video_is_asked_for_and_found);
     tcase_add_test(tcase, an_open_breaker_is_told_with_the_time_to_wait);
     tcase_add_test(tcase, an_exhausted_token_is_told_with_its_recovery);
@@ -1217,6 +1272,7 @@ static Suite *gateway_suite(void) {
     tcase_add_test(tcase, a_long_result_is_handed_over_in_pieces);
     tcase_add_test(tcase, a_closing_client_answers_503);
     tcase_add_test(tcase, each_request_leaves_one_line_without_what_is_private);
+    tcase_add_loop_test(tcase, the_line_of_a_failure_says_why, 0, FAILURE_CASE_COUNT);
     tcase_add_test(tcase, a_line_below_the_level_in_force_is_not_wanted_and_not_written);
     tcase_add_test(tcase, what_strangers_write_cannot_forge_a_line);
     tcase_add_test(tcase, ids_differ);
