@@ -29,13 +29,13 @@ struct imagine_call {
     imagine_t *im;
     imi_arena_t arena;
     imi_token_t *token; /* NULL: none needed */
-    bool is_probe;      /* of the breaker */
 
-    /* the step under way */
+    /* the step under way; thousands of calls wait at once, so the small ones stand together */
     imi_exchange_t exchange;
-    bool has_exchange;
     imagine_response_cb on_response;
     imagine_event_cb on_event;
+    bool is_probe; /* of the breaker */
+    bool has_exchange;
     bool is_repeatable;
     bool accepts_any_status;
     uint32_t repeats;
@@ -46,12 +46,12 @@ struct imagine_call {
     imagine_call_cb next;
     bool is_out_of_memory; /* a builder failed: the next step fails the call */
     bool is_in_step;
+    bool keeps_answer;           /* kept_answer */
+    bool has_streamed;           /* a piece of a text has come (stream.c) */
     imi_deferred_t *deferred;    /* newest first */
     struct imagine_body *bodies; /* built so far; freed with the call */
     imi_buf_t kept_answer;       /* an answer that a result lies in */
-    bool keeps_answer;
 
-    bool has_streamed;            /* a piece of a text has come (stream.c) */
     imi_buf_t streamed;           /* those that nobody wanted as they came */
     struct imi_picture *pictures; /* several results, newest first */
     size_t picture_count;
