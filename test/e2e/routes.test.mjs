@@ -74,6 +74,11 @@ const catalogueIds = [
   "huggingface/openai-gpt-4_1-nano", "huggingface/openai-gpt-5-nano",
   "modelscope/z-image-turbo", "modelscope/flux-2", "modelscope/flux-1-krea", "modelscope/flux-1",
   "modelscope/qwen-image-edit", "modelscope/deepseek-v3", "modelscope/qwen-3",
+  "modelslab/flux", "modelslab/flux-dev", "modelslab/sdxl", "modelslab/realistic-vision", "modelslab/cogvideox-5b",
+  "gemini/nano-banana-2", "gemini/nano-banana-pro", "gemini/nano-banana", "gemini/gemini-3.1-pro",
+  "gemini/gemini-3-flash", "gemini/gemini-3.1-flash-lite", "gemini/gemini-2.5-flash", "gemini/gemini-2.5-pro",
+  "gemini/gemini-2.5-flash-lite", "gemini/veo-3.1", "gemini/veo-3.1-fast", "gemini/veo-3.1-lite", "gemini/veo-3",
+  "gemini/veo-3-fast", "gemini/veo-2",
 ];
 const types = ["text2image", "image2image", "text2text", "text2video", "image2video", "upscaler"];
 
