@@ -411,6 +411,11 @@ START_TEST(hosts_take_turns_for_the_64_places) {
         enqueue(sim, task_id, url);
     }
     enqueue(sim, "good", "https://good.test/in");
+    for (int i = 0; i < 200; i++) { /* hosts that come later wait behind it */
+        snprintf(task_id, sizeof(task_id), "later%d", i);
+        snprintf(url, sizeof(url), "https://dead%d.test/in", 20 + i % 20);
+        enqueue(sim, task_id, url);
+    }
     sim_run(sim, 1 * SECOND_MS);
     ck_assert_uint_eq(count_in_flight(sim), IMI_WEBHOOKS_IN_FLIGHT_MAX);
     sim_run(sim, 10 * SECOND_MS); /* the first places become free */
