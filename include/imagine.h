@@ -313,6 +313,8 @@ typedef struct imagine_params {
         on_piece;            /* text: called for each piece as it comes; result.text is NULL then */
     uint32_t job_wait_ms;    /* is_job: wait that long for the end before answering with an id */
     int32_t response_format; /* IMAGINE_FORMAT_… */
+    const char *id; /* of the task that it becomes, if it becomes one: 16 to 64 letters, digits, "-"
+                       or "_", which nobody can guess; NULL, or taken: one that we draw */
 } imagine_params_t;
 #define IMAGINE_FORMAT_ANY 0 /* as the provider gives it */
 #define IMAGINE_FORMAT_URL \
@@ -339,7 +341,8 @@ typedef struct imagine_result {
     const char *type;       /* "base64" where the model answers with data: addresses, else NULL */
     const char *text;       /* text action */
     const char *usage_json; /* text: the provider's own `usage` object, or NULL */
-    const char *task_id;    /* video: what imagine_task_status() takes */
+    const char *task_id;    /* what imagine_task_status() takes: a video, a job, or, on a failure,
+                               work that a provider took on and that goes on without you */
     const char *task_state; /* "processing", "success", "failed"; NULL: not a task */
     uint32_t predict_s;     /* a task: expected seconds */
     uint32_t width, height; /* 0: not known */
@@ -430,6 +433,9 @@ IMAGINE_API int imagine_upscale(imagine_t *im, const imagine_params_t *params, i
  * How a task stands: result.task_state, and result.url or result.message at its end. Answers from
  * what the client knows, within a second whatever the provider does. IMAGINE_ENOTFOUND: no such
  * task, or it ended more than 24 h ago.
+ * A request that was cancelled or timed out after its provider took it on is a task too, from then
+ * on, under params.id (result.task_id tells). Of several pictures that are made one by one, the
+ * second one's id ends in "-2", and so on.
  */
 IMAGINE_API int imagine_task_status(imagine_t *im, const char *task_id, imagine_done_cb done,
                                     void *user, imagine_request_t **out);
@@ -469,6 +475,7 @@ typedef struct imagine_form {
     imagine_piece_cb on_piece; /* see imagine_params_t */
     int32_t is_job;            /* 1: as "async": true in the JSON */
     uint32_t job_wait_ms;
+    const char *id; /* as in imagine_params_t */
 } imagine_form_t;
 /**
  * imagine_submit() with pictures beside the JSON, and without a copy where `release` is given. When
@@ -482,7 +489,8 @@ IMAGINE_API int imagine_submit_form(imagine_t *im, const imagine_form_t *form, i
 
 /**
  * Ask for an early end: `done` still runs, with IMAGINE_ECANCELED unless the end was quicker. What
- * a provider has accepted already is finished in the background. Harmless after the end.
+ * a provider has accepted already is finished in the background, as the task result.task_id (but
+ * for a text in pieces). Harmless after the end.
  */
 IMAGINE_API void imagine_cancel(imagine_request_t *request);
 /** Stop and go on receiving pieces: the provider's connection is held back as soon as its window is

@@ -3,6 +3,9 @@
  * receives, and it tells what to answer: routes, authorization, limits, CORS, bodies, static
  * files, log lines. Or let the listener at the end of this file receive them.
  *
+ * Every answer has an X-Request-Id: 16 random hex digits. Work that a provider took on goes on when
+ * its caller leaves, and GET task-status finds it by that id for 24 h.
+ *
  * Thread: the client's loop thread.
  */
 #ifndef IMAGINE_GATEWAY_H

@@ -56,6 +56,13 @@ static int start_part(imagine_request_t *request, size_t index, uint32_t count) 
     params.image_count = 0;
     params.is_job = 0;
     params.webhook_url = NULL;
+    if (params.id != NULL && index > 0) {
+        params.id = imi_arena_printf(&part->arena, "%s-%zu", params.id, index + 1);
+        if (params.id == NULL) {
+            imagine_request_release(part);
+            return IMAGINE_ENOMEM;
+        }
+    }
     params.timeout_ms =
         request->deadline_at_ms > now_ms ? (uint32_t)(request->deadline_at_ms - now_ms) : 1;
     part->done = on_part_done;
@@ -98,8 +105,23 @@ void imi_batch_start(imagine_request_t *request) {
 }
 
 void imi_batch_cancel(imagine_request_t *request) {
-    for (size_t i = 0; i < request->batch->part_count; i++)
+    for (size_t i = 0; i < request->batch->part_count; i++) {
+        request->batch->parts[i]->is_giving_up = request->is_giving_up;
         imagine_cancel(request->batch->parts[i]);
+    }
+}
+
+void imi_batch_keep(imagine_request_t *request) {
+    for (size_t i = 0; i < request->batch->part_count; i++)
+        if (request->batch->parts[i]->kept != NULL && request->batch->parts[i]->result.status == 0)
+            imi_request_keep(request->batch->parts[i]);
+}
+
+const char *imi_batch_task_id(const imagine_request_t *request) {
+    for (size_t i = 0; i < request->batch->part_count; i++)
+        if (request->batch->parts[i]->result.task_id != NULL)
+            return request->batch->parts[i]->result.task_id;
+    return NULL;
 }
 
 void imi_batch_free(imagine_request_t *request) {

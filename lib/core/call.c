@@ -17,7 +17,6 @@
 #include "core/classify.h"
 #include "core/client.h"
 #include "core/hosting.h"
-#include "core/job.h"
 #include "core/log.h"
 #include "core/request.h"
 #include "wire/base64.h"
@@ -536,8 +535,8 @@ void imagine_call_task(imagine_call_t *call, const char *task_id, uint32_t predi
         imi_call_end(call, task_id == NULL ? IMAGINE_EPROTOCOL : IMAGINE_ENOMEM,
                      "a task without an id");
     else if (call->request->job != NULL)
-        imi_job_took(call->request, call->task_id, predict_s);
-    else if (call->request->action == IMI_VIDEO)
+        imi_task_took(call->request->job, call, call->task_id, predict_s);
+    else if (call->request->action == IMI_VIDEO || call->request->task != NULL)
         imi_request_became_task(call->request, call->task_id, predict_s);
 }
 

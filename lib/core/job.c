@@ -89,31 +89,6 @@ void imi_job_sent(imagine_request_t *worker) {
     imi_task_save(worker->im, worker->job);
 }
 
-/* Which token the work was given to. NULL: none, or no memory. */
-static char *fingerprint_of(const imagine_call_t *call) {
-    return call != NULL && call->token != NULL
-               ? imi_mem_strdup(&call->im->mem, imi_token_fingerprint(call->token))
-               : NULL;
-}
-
-void imi_job_took(imagine_request_t *worker, const char *upstream_id, uint32_t predict_s) {
-    imi_task_t *task = worker->job;
-    const imagine_call_t *call = worker->call;
-    char *id = imi_mem_strdup(&worker->im->mem, upstream_id);
-    char *fingerprint = fingerprint_of(call);
-    if (id == NULL || (call != NULL && call->token != NULL && fingerprint == NULL)) {
-        imi_mem_free(&worker->im->mem, id); /* it can only not be resumed */
-        return;
-    }
-    imi_mem_free(&worker->im->mem, task->upstream_id);
-    imi_mem_free(&worker->im->mem, task->fingerprint);
-    task->upstream_id = id;
-    task->fingerprint = fingerprint;
-    if (predict_s != 0)
-        task->predict_s = predict_s;
-    imi_task_save(worker->im, task);
-}
-
 /* ---- the outer request -------------------------------------------------------------------------
  */
 
@@ -140,6 +115,7 @@ static int start_inner(imagine_request_t *request, imi_task_t *task) {
     imagine_params_t params = request->params;
     int err = worker != NULL ? 0 : IMAGINE_ENOMEM;
     params.is_job = 0;
+    params.id = NULL;       /* the task has it */
     params.on_piece = NULL; /* its caller may be gone by then */
     params.has_seed = 1;    /* the one drawn, which the caller is told */
     params.images = NULL;
@@ -169,7 +145,7 @@ static int start_inner(imagine_request_t *request, imi_task_t *task) {
 void imi_job_start(imagine_request_t *request) {
     const imagine_io_t *io = request->im->io;
     uint32_t predict = predict_s(request);
-    imi_task_t *task = imi_task_new(request, "", predict);
+    imi_task_t *task = imi_task_new(request, "", predict, false);
     int err = IMAGINE_ENOMEM;
     if (task == NULL) {
         imi_request_fail(request, IMAGINE_ENOMEM, NULL);
@@ -198,8 +174,8 @@ void imi_job_cancel(imagine_request_t *worker) {
     worker->job = NULL;
     worker->is_giving_up = true;
     imi_task_ended(worker->im, task, false, "canceled");
-    if (has_reached && task->fingerprint == NULL)
-        task->fingerprint = fingerprint_of(worker->call);
+    if (has_reached && task->upstream_id[0] == '\0')
+        imi_task_took(task, worker->call, "", 0); /* the token, by which its provider can be told */
     if (has_reached || task->upstream_id[0] != '\0')
         imi_request_tell_cancel(worker->im, task);
     if (worker->batch != NULL || worker->is_delivering) {

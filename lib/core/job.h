@@ -17,8 +17,6 @@ bool imi_job_is_wanted(const imagine_request_t *request);
 void imi_job_start(imagine_request_t *request);
 /* From here on the worker's provider may have been asked. */
 void imi_job_sent(imagine_request_t *worker);
-/* The provider has an id for it, by which it can be read after a restart. */
-void imi_job_took(imagine_request_t *worker, const char *upstream_id, uint32_t predict_s);
 /* Gives the task up that this worker works on; the task has ended then. */
 void imi_job_cancel(imagine_request_t *worker);
 /* A worker for a job that an earlier process left queued. 0, or an error: it stays as it is. */

@@ -115,7 +115,7 @@ int imi_params_copy(imagine_request_t *request, const imagine_params_t *params) 
     own->image_count = 0;
     if (copy_text(request, &own->model) != 0 || copy_text(request, &own->prompt) != 0 ||
         copy_text(request, &own->negative_prompt) != 0 || copy_text(request, &own->ar) != 0 ||
-        copy_text(request, &own->webhook_url) != 0)
+        copy_text(request, &own->webhook_url) != 0 || copy_text(request, &own->id) != 0)
         return IMAGINE_ENOMEM;
     if (image_count > 0 && images == NULL)
         return IMAGINE_EINVAL;
@@ -435,6 +435,9 @@ int imi_params_check(imagine_request_t *request, const char **out_message) {
         return refuse(request, out_message, "imageUrl", "is required");
     if (params->image_count > IMI_IMAGES_MAX)
         return refuse(request, out_message, "image", "holds too many pictures: 16 at most");
+    if (params->id != NULL && !imi_task_is_id(params->id))
+        return refuse(request, out_message, "id",
+                      "must be 16 to 64 letters, digits, \"-\" and \"_\"");
     return params->webhook_url != NULL ? check_webhook(request, out_message) : 0;
 }
 

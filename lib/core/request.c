@@ -258,7 +258,6 @@ static void attempt_all(imagine_request_t *request) {
 
 static void admit(imagine_request_t *request) {
     if (imi_sync_is_loading(request->im)) {
-        request->is_waiting_for_state = true;
         imi_sync_wait(request->im, request);
         return;
     }
@@ -266,7 +265,6 @@ static void admit(imagine_request_t *request) {
 }
 
 void imi_request_state_loaded(imagine_request_t *request) {
-    request->is_waiting_for_state = false;
     attempt_all(request);
 }
 
@@ -509,9 +507,14 @@ void imi_request_call_ended(imagine_request_t *request, imagine_call_t *call) {
 }
 
 void imi_request_became_task(imagine_request_t *request, const char *task_id, uint32_t predict_s) {
-    imi_task_t *task = imi_task_new(request, task_id, predict_s);
+    imi_task_t *task;
     imi_trace(request, "task.created predict=%" PRIu32, predict_s);
     drop_input(request);
+    if (request->task != NULL) { /* its caller left before */
+        imi_task_took(request->task, request->call, task_id, predict_s);
+        return;
+    }
+    task = imi_task_new(request, task_id, predict_s, true);
     if (task == NULL) { /* the work goes on all the same; nobody can ask for it */
         imi_request_fail(request, IMAGINE_ENOMEM, NULL);
         return;
@@ -635,7 +638,7 @@ static void finish(imagine_request_t *request) {
 /* What nobody waits for any more, but was paid for: it is kept as a task's outcome. */
 static void keep_outcome(imagine_request_t *request, bool has_succeeded, const char *outcome) {
     if (request->task == NULL && has_succeeded && !request->is_giving_up)
-        request->task = imi_task_new(request, "", 0);
+        request->task = imi_task_new(request, "", 0, true);
     if (request->task != NULL)
         imi_task_ended(request->im, request->task, has_succeeded, outcome);
     request->task = NULL;
@@ -673,14 +676,14 @@ void imi_request_fail(imagine_request_t *request, int error, const char *message
 static bool stop_work(imagine_request_t *request, bool is_closing) {
     stop_timer(request, &request->wait);
     imi_list_remove(&request->state_link);
-    if (request->is_fetching) {
-        imi_exchange_reset(&request->fetch);
-        request->is_fetching = false;
-    }
     if (request->delivery != NULL) {
         if (!is_closing)
             return false;
         imi_delivery_stop(request);
+    }
+    if (request->is_fetching) {
+        imi_exchange_reset(&request->fetch);
+        request->is_fetching = false;
     }
     if (request->batch != NULL && !is_closing) /* then each is ended by itself */
         imi_batch_cancel(request);
@@ -694,6 +697,36 @@ static bool stop_work(imagine_request_t *request, bool is_closing) {
     imi_call_free(call);
     imagine_request_release(request); /* the call's reference; the list's is still there */
     return true;
+}
+
+void imi_request_keep(imagine_request_t *request) {
+    char *outcome = imi_result_outcome(request);
+    imi_task_t *task = imi_task_new(request, "", 0, true);
+    if (task != NULL) {
+        imi_task_ended(request->im, task, outcome != NULL,
+                       outcome != NULL ? outcome : "out of memory");
+        request->result.task_id = imi_arena_strdup(&request->arena, task->id);
+    }
+    imi_mem_free(&request->mem, outcome);
+}
+
+/* The caller leaves: what was paid for goes on as a task, or is kept as one that has ended. Not so
+ * a text in pieces, of which the caller has some, and a job, which is a task already. */
+static void leave(imagine_request_t *request, bool goes_on) {
+    const imagine_call_t *call = request->call;
+    if (request->is_giving_up || request->job != NULL || request->params.on_piece != NULL)
+        return;
+    if (request->batch != NULL) {
+        imi_batch_keep(request);
+        request->result.task_id = imi_batch_task_id(request);
+    } else if (goes_on) {
+        const char *upstream_id = call != NULL && call->task_id != NULL ? call->task_id : "";
+        request->task = imi_task_new(request, upstream_id, 0, true);
+        if (request->task != NULL) /* else keep_outcome() tries again */
+            request->result.task_id = imi_arena_strdup(&request->arena, request->task->id);
+    } else if (request->kept != NULL) {
+        imi_request_keep(request);
+    }
 }
 
 void imi_request_give_up(imagine_request_t *reader) {
@@ -736,7 +769,7 @@ void imi_request_abandon(imagine_request_t *request, int error, bool is_closing)
     if (error == IMAGINE_ETIMEDOUT && request->batch != NULL && imi_batch_settle(request))
         return;
     name_token(request, request->call);
-    stop_work(request, is_closing);
+    leave(request, !stop_work(request, is_closing));
     request->result.status = error;
     request->result.message = request->result.log_reason = imagine_strerror(error);
     finish(request);

@@ -70,7 +70,6 @@ struct imagine_request {
     bool is_paused;         /* by imagine_pause() */
     bool is_fetching;
     bool has_json;
-    bool is_waiting_for_state;
     bool is_input_unwanted; /* by this one */
     imi_list_t state_link;
 
@@ -135,6 +134,8 @@ void imi_request_fail(imagine_request_t *request, int error, const char *message
 void imi_request_succeed(imagine_request_t *request);
 /* The state has been loaded: the requests that waited for it go on. */
 void imi_request_state_loaded(imagine_request_t *request);
+/* What it brought, which nobody is told any more, becomes a task that has ended. */
+void imi_request_keep(imagine_request_t *request);
 /* The caller leaves (IMAGINE_ECANCELED), or the deadline has passed (IMAGINE_ETIMEDOUT). */
 void imi_request_abandon(imagine_request_t *request, int error, bool is_closing);
 

@@ -33,6 +33,9 @@ static int read_form(imagine_request_t *request, const imagine_form_t *form,
         err = imi_params_read(request, json, out_message);
     request->params.on_piece = form->on_piece;
     request->params.job_wait_ms = form->job_wait_ms;
+    request->params.id = imi_arena_strdup(&request->arena, form->id);
+    if (form->id != NULL && request->params.id == NULL)
+        err = IMAGINE_ENOMEM;
     if (form->is_job > 0)
         request->params.is_job = 1;
     if (err == 0 && request->action == IMI_TASK_STATUS)

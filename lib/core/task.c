@@ -21,8 +21,9 @@
 #include "wire/str.h"
 
 #define KEY_PREFIX "task/"
-#define KEY_SIZE (sizeof(KEY_PREFIX) + 32) /* an id is 32 hex digits */
-#define STORE_WAIT_MS 900                  /* task-status answers within a second */
+#define KEY_SIZE (sizeof(KEY_PREFIX) + IMI_TASK_ID_SIZE_MAX)
+#define ID_SIZE_MIN 16
+#define STORE_WAIT_MS 900 /* task-status answers within a second */
 #define SEAL_CONTEXT "task"
 
 static void forget_old(imagine_t *im);
@@ -91,28 +92,50 @@ void imi_task_save(imagine_t *im, const imi_task_t *task) {
     imi_buf_reset(&buf);
 }
 
-imi_task_t *imi_task_new(imagine_request_t *request, const char *upstream_id, uint32_t predict_s) {
+bool imi_task_is_id(const char *text) {
+    size_t size = strlen(text);
+    return size >= ID_SIZE_MIN && size <= IMI_TASK_ID_SIZE_MAX &&
+           strspn(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_") == size;
+}
+
+/* The caller's, unless a task has it already; else 32 hex digits. NULL: no memory. */
+static char *choose_id(imagine_t *im, const char *wanted) {
+    uint64_t random[2] = {imi_random64(im), imi_random64(im)};
+    char *id;
+    if (wanted != NULL && imi_map_get(&im->tasks, wanted, strlen(wanted)) == NULL)
+        return imi_mem_strdup(&im->mem, wanted);
+    id = imi_mem_alloc(&im->mem, 2 * sizeof(random) + 1);
+    if (id != NULL)
+        imi_hex(id, random, sizeof(random));
+    return id;
+}
+
+/* Which token the work was given to. NULL: none, or no memory. */
+static char *fingerprint_of(const imagine_call_t *call) {
+    return call != NULL && call->token != NULL
+               ? imi_mem_strdup(&call->im->mem, imi_token_fingerprint(call->token))
+               : NULL;
+}
+
+imi_task_t *imi_task_new(imagine_request_t *request, const char *upstream_id, uint32_t predict_s,
+                         bool is_sent) {
     imagine_t *im = request->im;
     const imi_mem_t *mem = &im->mem;
     imi_task_t *task = imi_mem_zalloc(mem, sizeof(*task));
-    uint64_t random[2] = {imi_random64(im), imi_random64(im)};
     const imagine_call_t *call = request->call;
     forget_old(im);
     if (task == NULL)
         return NULL;
     imi_list_init(&task->link);
-    task->id = imi_mem_alloc(mem, 2 * sizeof(random) + 1);
-    if (task->id != NULL)
-        imi_hex(task->id, random, sizeof(random));
+    task->id = choose_id(im, request->params.id);
     task->provider = imi_mem_strdup(mem, request->provider->name);
     task->model = imi_mem_strdup(mem, request->params.model);
     task->upstream_id = imi_mem_strdup(mem, upstream_id);
-    if (call != NULL && call->token != NULL)
-        task->fingerprint = imi_mem_strdup(mem, imi_token_fingerprint(call->token));
+    task->fingerprint = fingerprint_of(call);
     task->action = request->action;
     task->webhook_url = imi_mem_strdup(mem, request->params.webhook_url);
     task->params = imi_params_write(request);
-    task->is_sent = upstream_id[0] != '\0';
+    task->is_sent = is_sent;
     task->predict_s = predict_s;
     task->progress = -1;
     task->created_unix_ms = im->io->unix_ms(im->io->context);
@@ -131,6 +154,24 @@ imi_task_t *imi_task_new(imagine_request_t *request, const char *upstream_id, ui
     imi_log(im, IMAGINE_LOG_INFO, "task.created id=%s provider=%s request=%" PRIu32, task->id,
             task->provider, request->number);
     return task;
+}
+
+void imi_task_took(imi_task_t *task, const imagine_call_t *call, const char *upstream_id,
+                   uint32_t predict_s) {
+    imagine_t *im = call->im;
+    char *id = imi_mem_strdup(&im->mem, upstream_id), *fingerprint = fingerprint_of(call);
+    if (id == NULL || (call->token != NULL && fingerprint == NULL)) {
+        imi_mem_free(&im->mem, id); /* it can only not be resumed */
+        imi_mem_free(&im->mem, fingerprint);
+        return;
+    }
+    imi_mem_free(&im->mem, task->upstream_id);
+    imi_mem_free(&im->mem, task->fingerprint);
+    task->upstream_id = id;
+    task->fingerprint = fingerprint;
+    if (predict_s != 0)
+        task->predict_s = predict_s;
+    imi_task_save(im, task);
 }
 
 /* POST body of http-api.md: what came of it, for whoever asked to be told. */
@@ -256,7 +297,7 @@ static void answer_or_cancel(imagine_request_t *request, imi_task_t *task) {
 typedef struct question {
     imagine_request_t *request; /* a reference */
     imagine_timer_t *timer;     /* NULL: answered */
-    char id[64];
+    char id[IMI_TASK_ID_SIZE_MAX + 1];
 } question_t;
 
 static void give_up(void *user) {
@@ -287,11 +328,6 @@ static void on_record(int status, const void *value, size_t value_size, void *us
     imagine_request_release(request);
 }
 
-/* An id of ours is 32 hex digits; others are not worth a look into the store. */
-static bool is_id(const char *id) {
-    return strlen(id) == 32 && strspn(id, "0123456789abcdef") == 32;
-}
-
 void imi_task_answer(imagine_request_t *request, const char *id) {
     imagine_t *im = request->im;
     imi_task_t *task;
@@ -307,13 +343,15 @@ void imi_task_answer(imagine_request_t *request, const char *id) {
         answer_or_cancel(request, task);
         return;
     }
-    question = is_id(id) && im->sync != NULL ? imi_mem_zalloc(&im->mem, sizeof(*question)) : NULL;
+    /* What cannot be an id is not worth a look into the store. */
+    question =
+        imi_task_is_id(id) && im->sync != NULL ? imi_mem_zalloc(&im->mem, sizeof(*question)) : NULL;
     if (question == NULL) {
         imi_request_fail(request, IMAGINE_ENOTFOUND, "Task not found");
         return;
     }
     question->request = imagine_request_retain(request);
-    memcpy(question->id, id, 33);
+    memcpy(question->id, id, strlen(id) + 1);
     set_key(key, id);
     if (im->io->timer_start(im->io->context, STORE_WAIT_MS, give_up, question, &question->timer) !=
             0 ||
@@ -376,13 +414,14 @@ static imi_task_t *read_task(imagine_t *im, const char *id, imi_slice_t json) {
     return NULL;
 }
 
+static const char interrupted[] = "interrupted by a restart: the provider may have carried it out";
+
 /* A task whose provider or token is not configured (yet) waits for that; it is not lost. */
 static void resume(imagine_t *im, imi_task_t *task) {
     imagine_request_t *reader = NULL;
     int err = IMAGINE_ENOMEM;
     if (task->upstream_id[0] == '\0' && (task->is_sent || task->params == NULL)) {
-        imi_task_ended(im, task, false,
-                       "interrupted by a restart: the provider may have carried it out");
+        imi_task_ended(im, task, false, interrupted);
         return;
     }
     if (task->upstream_id[0] == '\0') {
@@ -392,16 +431,20 @@ static void resume(imagine_t *im, imi_task_t *task) {
         if (reader != NULL)
             err = imi_request_resume(reader, task);
     }
+    imagine_request_release(reader);
+    if (err == IMAGINE_ENOTSUP) { /* its provider cannot go on reading */
+        imi_task_ended(im, task, false, interrupted);
+        return;
+    }
     imi_log(im, err == 0 ? IMAGINE_LOG_INFO : IMAGINE_LOG_WARN, "task.%s id=%s provider=%s",
             err == 0 ? "resumed" : "waits", task->id, task->provider);
-    imagine_request_release(reader);
 }
 
 void imi_task_load(imagine_t *im, const char *key, const void *value, size_t value_size) {
     imi_slice_t json = {value, value_size};
     const char *id = imi_text_starts_with(key, KEY_PREFIX) ? key + sizeof(KEY_PREFIX) - 1 : key;
     imi_task_t *task;
-    if (!is_id(id) || imi_map_get(&im->tasks, id, strlen(id)) != NULL ||
+    if (!imi_task_is_id(id) || imi_map_get(&im->tasks, id, strlen(id)) != NULL ||
         !imi_json_valid(json, 4, NULL))
         return;
     task = read_task(im, id, json);

@@ -6,13 +6,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "imagine/provider.h"
 #include "core/client.h"
 #include "wire/list.h"
 
 #define IMI_TASK_KEPT_MS (24 * 60 * 60 * 1000)
-#define IMI_TASKS_SIZE_MAX                                                                  \
-    ((size_t)256 * 1024 * 1024)                   /* outcomes in memory; then the oldest go \
-                                                   */
+#define IMI_TASKS_SIZE_MAX                                                \
+    ((size_t)256 * 1024 * 1024) /* outcomes in memory; then the oldest go \
+                                 */
+#define IMI_TASK_ID_SIZE_MAX 67 /* 64 of the caller's, and "-10" for one of ten pictures */
 #define IMI_TASK_TIME_MAX_MS (2 * 60 * 60 * 1000) /* a provider that needs longer has lost it */
 
 typedef enum imi_task_state {
@@ -22,14 +24,14 @@ typedef enum imi_task_state {
 } imi_task_state_t;
 
 typedef struct imi_task {
-    char *id; /* ours: says nothing of the provider's */
+    char *id; /* ours, or the caller's: says nothing of the provider's */
     char *provider;
     char *model;       /* as asked */
     char *upstream_id; /* the provider's */
     char *fingerprint; /* of the token that made it; NULL: none */
     imi_task_state_t state;
     imi_action_t action;
-    bool is_sent;      /* a job: its provider may have been asked */
+    bool is_sent;      /* its provider may have been asked */
     char *params;      /* a job that could begin again: what was asked for, as JSON; else NULL */
     char *webhook_url; /* NULL: none */
     char *outcome;     /* the result as JSON, or the reason of the failure */
@@ -43,8 +45,15 @@ typedef struct imi_task {
     imi_list_t link;           /* in ended_tasks once it has ended */
 } imi_task_t;
 
-/* A new one for a request whose provider took the work on. NULL: no memory. */
-imi_task_t *imi_task_new(imagine_request_t *request, const char *upstream_id, uint32_t predict_s);
+/* 16 to IMI_TASK_ID_SIZE_MAX letters, digits, "-" and "_". */
+bool imi_task_is_id(const char *text);
+/* A new one for a request, under its params.id if that is free. `is_sent`: a provider took the work
+ * on, or may have. NULL: no memory. */
+imi_task_t *imi_task_new(imagine_request_t *request, const char *upstream_id, uint32_t predict_s,
+                         bool is_sent);
+/* The provider has an id for it, by which it can be read after a restart. */
+void imi_task_took(imi_task_t *task, const imagine_call_t *call, const char *upstream_id,
+                   uint32_t predict_s);
 void imi_task_save(imagine_t *im, const imi_task_t *task);
 /* `outcome`: the result as JSON, an address, or the reason of the failure. */
 void imi_task_ended(imagine_t *im, imi_task_t *task, bool has_succeeded, const char *outcome);

@@ -39,6 +39,7 @@ void imi_action_carry_out(imagine_exchange_t *exchange) {
                            .action = exchange->route->action,
                            .is_job = exchange->wants_job,
                            .job_wait_ms = exchange->job_wait_ms,
+                           .id = exchange->id,
                            .release = on_body_unused,
                            .owner = body};
     const imi_refusal_t *refusal = imi_gateway_body_finish(body, &form);

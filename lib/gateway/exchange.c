@@ -59,10 +59,12 @@ int imagine_gateway_begin(imagine_gateway_t *gateway, const imagine_gateway_requ
 /* Sixteen hex digits, unpredictable enough to be unique among processes: SplitMix64's step. */
 static void set_id(imagine_gateway_t *gateway, char out[IMI_EXCHANGE_ID_SIZE + 1]) {
     static const char digits[] = "0123456789abcdef";
-    uint64_t id = gateway->id_seed + ++gateway->last_id * UINT64_C(0x9e3779b97f4a7c15);
-    id = (id ^ id >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    id = (id ^ id >> 27) * UINT64_C(0x94d049bb133111eb);
-    id ^= id >> 31;
+    const imagine_io_t *io = gateway->io;
+    uint64_t id = ++gateway->last_id;
+    if (gateway->id_count == 0 && io->random(io->context, gateway->ids, sizeof(gateway->ids)) == 0)
+        gateway->id_count = sizeof(gateway->ids) / sizeof(gateway->ids[0]);
+    if (gateway->id_count > 0)
+        id = gateway->ids[--gateway->id_count];
     for (int i = 0; i < IMI_EXCHANGE_ID_SIZE; i++)
         out[i] = digits[id >> (60 - 4 * i) & 15];
     out[IMI_EXCHANGE_ID_SIZE] = '\0';

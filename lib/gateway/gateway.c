@@ -1,8 +1,6 @@
 /* gateway.c: a gateway's own life: what the settings say, read once; and how it ends. */
 #include "gateway/gateway.h"
 
-#include <string.h>
-
 #include "gateway/route.h"
 #include "wire/buf.h"
 
@@ -15,14 +13,6 @@ static int open_tls(imagine_gateway_t *gateway, const imagine_settings_t *settin
 int imagine_gateway_open(imagine_gateway_t **out, imagine_t *im, const imagine_settings_t *settings,
                          char **out_message) {
     return imi_gateway_open(out, NULL, im, settings, out_message);
-}
-
-static int draw_seeds(imagine_gateway_t *gateway, uint64_t limit_seed[2]) {
-    uint64_t seeds[3];
-    int err = gateway->io->random(gateway->io->context, seeds, sizeof(seeds));
-    gateway->id_seed = seeds[0];
-    memcpy(limit_seed, seeds + 1, 2 * sizeof(*limit_seed));
-    return err;
 }
 
 static int set_up(imagine_gateway_t *gateway, const imagine_settings_t *settings,
@@ -61,7 +51,7 @@ int imi_gateway_open(imagine_gateway_t **out, const imi_mem_t *mem, imagine_t *i
     imi_arena_init(&gateway->arena, mem, 0);
     imi_list_init(&gateway->awaited);
     gateway->files.mem = mem;
-    err = draw_seeds(gateway, seed);
+    err = gateway->io->random(gateway->io->context, seed, sizeof(seed));
     imi_limit_init(&gateway->limit, mem, seed, 0, 0);
     imi_buf_init(&message, NULL, 0); /* for imagine_free(), which knows no allocator */
     if (err == 0)

@@ -38,8 +38,9 @@ struct imagine_gateway {
     bool is_draining;
     size_t in_flight;  /* exchanges begun and not released */
     size_t work_count; /* of these, actions */
-    uint64_t id_seed;  /* request ids: this and a counter, mixed */
-    uint64_t last_id;
+    uint64_t ids[32];  /* random ones, drawn at once: a request's id opens its task to who has it */
+    uint32_t id_count; /* of these, not used yet */
+    uint64_t last_id;  /* when the system has no random bytes to give */
 
     imi_list_t awaited;          /* exchanges whose body comes in, the earliest deadline first */
     imagine_timer_t *body_timer; /* for the first of them; NULL: not running */

@@ -29,6 +29,11 @@ static void succeed(imagine_call_t *call) {
     imagine_call_succeed(call, &result);
 }
 
+static void succeed_late(imagine_call_t *call) {
+    imagine_call_task(call, "upstream/2", 1);
+    imagine_call_sleep(call, 1000, succeed);
+}
+
 static void succeed_at_length(imagine_call_t *call) {
     static const char front[] = "data:image/png;base64,";
     imagine_result_t result = {.size = sizeof(result)};
@@ -51,6 +56,8 @@ static void generate(imagine_call_t *call) {
     const char *prompt = prompt_of(call);
     if (strcmp(prompt, "wait") == 0)
         imagine_call_sleep(call, 1000, succeed);
+    else if (strcmp(prompt, "paid") == 0)
+        succeed_late(call);
     else if (strcmp(prompt, "long") == 0)
         succeed_at_length(call);
     else if (strncmp(prompt, "fail ", 5) == 0)

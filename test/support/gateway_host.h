@@ -1,9 +1,9 @@
 /* gateway_host.h: a gateway with a client in a world without time, and what a host sees of it.
  *
  * Provider "test" needs no token; "needy" has the same code and needs one. The prompt says what
- * happens: "wait" answers after a second, "long" with a data: address of 8000 bytes, "fail
- * ECONTENT" fails with that error, anything else succeeds at once. A text of "pieces 3" comes in
- * three pieces, one of "broken 3" fails after them. */
+ * happens: "wait" answers after a second, "paid" likewise, but has reached the provider, "long"
+ * with a data: address of 8000 bytes, "fail ECONTENT" fails with that error, anything else succeeds
+ * at once. A text of "pieces 3" comes in three pieces, one of "broken 3" fails after them. */
 #ifndef IMI_TEST_GATEWAY_HOST_H
 #define IMI_TEST_GATEWAY_HOST_H
 

@@ -859,6 +859,32 @@ START_TEST(a_caller_that_leaves_cancels_its_work) {
 }
 END_TEST
 
+START_TEST(work_that_was_paid_for_is_found_by_the_id_of_the_request_whose_caller_left) {
+    static const char body[] = "{\"model\":\"test/one\",\"prompt\":\"paid\"}";
+    char lines[128], target[128], id[17];
+    const char *line;
+    ck_assert_int_eq(gateway_host_open(&host, NULL, NULL), 0);
+    memset(&visit, 0, sizeof(visit));
+    (void)snprintf(lines, sizeof(lines), JSON "\nContent-Length: %zu", strlen(body));
+    ck_assert_int_eq(visit_begin(&visit, &host, "POST", "/api/v1/generate", lines), 0);
+    visit_send(&visit, body, strlen(body), 0);
+    imagine_gateway_abort(visit.exchange);
+    visit_release(&visit);
+    line = strstr(virtual_io_log(host.virtual), "request id=");
+    ck_assert_ptr_nonnull(line);
+    ck_assert_ptr_nonnull(strstr(line, " status=499 "));
+    memcpy(id, line + strlen("request id="), 16);
+    id[16] = '\0';
+    (void)snprintf(target, sizeof(target), "/api/v1/task-status?taskId=%s", id);
+    visit_make(&visit, &host, "GET", target, NULL, NULL);
+    ck_assert_str_eq(visit.body, "{\"status\":\"processing\"}");
+    virtual_io_advance(host.virtual, 2000);
+    visit_make(&visit, &host, "GET", target, NULL, NULL);
+    ck_assert_str_eq(visit.body, "{\"status\":\"success\",\"url\":\"https://cdn.test/1.png\"}");
+    gateway_host_close(&host);
+}
+END_TEST
+
 START_TEST(a_caller_may_leave_at_any_moment) {
     static const char *const stages[] = {"head", "body", "finished", "answered"};
     for (size_t i = 0; i < COUNT(stages); i++) {
@@ -1267,6 +1293,8 @@ static Suite *gateway_suite(void) {
     tcase_add_test(tcase, an_exhausted_token_is_told_with_its_recovery);
     tcase_add_test(tcase, a_caller_that_leaves_cancels_its_work);
     tcase_add_test(tcase, a_caller_may_leave_at_any_moment);
+    tcase_add_test(tcase,
+                   work_that_was_paid_for_is_found_by_the_id_of_the_request_whose_caller_left);
     tcase_add_test(tcase, a_host_may_let_go_inside_its_functions);
     tcase_add_test(tcase, an_early_refusal_may_be_released_inside);
     tcase_add_test(tcase, a_long_result_is_handed_over_in_pieces);
