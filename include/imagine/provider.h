@@ -287,6 +287,10 @@ IMAGINE_API int32_t imagine_call_wants_pieces(const imagine_call_t *call);
  * work was taken on: no other token tries afterwards. Then end the call with `text` NULL. Not a
  * step. */
 IMAGINE_API void imagine_call_delta(imagine_call_t *call, const char *text, size_t text_size);
+/** imagine_call_delta() with the text at a path of an event's data: nothing of it is kept, however
+ * long the stream. No text there: nothing happens. */
+IMAGINE_API void imagine_call_delta_at(imagine_call_t *call, const imagine_http_response_t *data,
+                                       const char *path);
 /** How far the work is: `fraction` 0…1 (negative: not known), `queue_position` (0: not known, or
  * not waiting). For imagine_task_status(). Not a step. */
 IMAGINE_API void imagine_call_progress(imagine_call_t *call, double fraction,

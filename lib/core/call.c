@@ -30,6 +30,7 @@
 #define BACKOFF_MAX_MS 5000
 #define FIRST_POLL_MS 1000
 #define MESSAGE_SIZE_MAX 500
+#define EVENT_NAME_SIZE 64 /* longer ones are cut: no provider has any */
 
 static void run_first(imagine_call_t *call, imagine_call_cb action);
 static void on_exchange_done(imi_exchange_t *exchange);
@@ -393,14 +394,14 @@ void imagine_call_events(imagine_call_t *call, const imagine_call_request_t *req
 static bool on_exchange_event(imi_exchange_t *exchange, const imi_sse_event_t *event) {
     imagine_call_t *call = exchange->user;
     imagine_http_response_t data = imi_call_response(call);
-    char *name = imi_arena_strndup(&call->arena, event->name.data, event->name.size);
+    char name[EVENT_NAME_SIZE]; /* a stream may be long: nothing of an event is kept */
+    size_t name_size = event->name.size < sizeof(name) ? event->name.size : sizeof(name) - 1;
+    memcpy(name, event->name.data, name_size);
+    name[name_size] = '\0';
     data.body = event->data.data;
     data.body_size = event->data.size;
     call->is_in_step = true;
-    if (name == NULL)
-        imi_call_end(call, IMAGINE_ENOMEM, NULL);
-    else
-        call->on_event(call, name, &data);
+    call->on_event(call, name, &data);
     return !leave_step(call);
 }
 

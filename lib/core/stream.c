@@ -8,6 +8,7 @@
 #include "core/call.h"
 #include "core/client.h"
 #include "core/request.h"
+#include "wire/json.h"
 
 int32_t imagine_call_wants_pieces(const imagine_call_t *call) {
     return call->request->params.on_piece != NULL ? 1 : 0;
@@ -70,6 +71,26 @@ void imagine_call_delta(imagine_call_t *call, const char *text, size_t text_size
         deliver(call, text, text_size);
     else if (imi_buf_append(&call->streamed, text, text_size) != 0)
         imi_call_end(call, IMAGINE_ENOMEM, NULL);
+}
+
+void imagine_call_delta_at(imagine_call_t *call, const imagine_http_response_t *data,
+                           const char *path) {
+    imi_slice_t value = imi_json_get((imi_slice_t){data->body, data->body_size}, path);
+    imi_slice_t plain = imi_json_plain_text(value);
+    imi_arena_t arena;
+    size_t size = 0;
+    char *text;
+    if (plain.data != NULL || imi_json_type(value) != IMI_JSON_STRING) {
+        imagine_call_delta(call, plain.data, plain.size);
+        return;
+    }
+    imi_arena_init(&arena, &call->request->mem, 0);
+    text = imi_json_text(&arena, value, &size);
+    if (text != NULL)
+        imagine_call_delta(call, text, size);
+    else
+        imi_call_end(call, IMAGINE_ENOMEM, NULL);
+    imi_arena_reset(&arena);
 }
 
 const char *imi_stream_finish(imagine_call_t *call, const char *text) {

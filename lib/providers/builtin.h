@@ -17,11 +17,14 @@ extern const size_t imi_builtin_kind_count;
 extern const imagine_provider_t imi_kind_comfyui;
 extern const imagine_provider_t imi_kind_gradio;
 extern const imagine_provider_t imi_kind_sdwebui;
+extern const imagine_provider_t imi_provider_a4f;
 extern const imagine_provider_t imi_provider_gemini;
 extern const imagine_provider_t imi_provider_gitee;
 extern const imagine_provider_t imi_provider_gradio;
+extern const imagine_provider_t imi_provider_grok;
 extern const imagine_provider_t imi_provider_modelscope;
 extern const imagine_provider_t imi_provider_modelslab;
+extern const imagine_provider_t imi_provider_openai;
 extern const imagine_provider_t imi_provider_sample;
 
 #endif
