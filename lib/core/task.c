@@ -209,10 +209,10 @@ void imi_task_ended(imagine_t *im, imi_task_t *task, bool has_succeeded, const c
     task->ended_unix_ms = im->io->unix_ms(im->io->context);
     im->counters.tasks--;
     imi_list_append(&im->ended_tasks, &task->link);
+    tell(im, task); /* first: a crash between the two writes tells twice rather than never */
     imi_task_save(im, task);
     imi_log(im, IMAGINE_LOG_INFO, "task.ended id=%s provider=%s state=%s", task->id, task->provider,
             state_names[task->state]);
-    tell(im, task);
 }
 
 /* Done whenever a task is made or asked for: no timer that wakes an idle process. */

@@ -74,11 +74,14 @@ const catalogueIds = [
   "huggingface/openai-gpt-4_1-nano", "huggingface/openai-gpt-5-nano",
   "modelscope/z-image-turbo", "modelscope/flux-2", "modelscope/flux-1-krea", "modelscope/flux-1",
   "modelscope/qwen-image-edit", "modelscope/deepseek-v3", "modelscope/qwen-3",
+  "a4f/z-image", "a4f/imagen-4", "a4f/imagen-3.5", "a4f/flux-schnell", "a4f/gemini-2.5-flash-lite", "a4f/gemini-2.0-flash", "a4f/deepseek-v3.1", "a4f/deepseek-r1-0528", "a4f/qwen3-235b", "a4f/kimi-k2-thinking", "a4f/glm-4.5",
   "modelslab/flux", "modelslab/flux-dev", "modelslab/sdxl", "modelslab/realistic-vision", "modelslab/cogvideox-5b",
   "gemini/nano-banana-2", "gemini/nano-banana-pro", "gemini/nano-banana", "gemini/gemini-3.1-pro",
   "gemini/gemini-3-flash", "gemini/gemini-3.1-flash-lite", "gemini/gemini-2.5-flash", "gemini/gemini-2.5-pro",
   "gemini/gemini-2.5-flash-lite", "gemini/veo-3.1", "gemini/veo-3.1-fast", "gemini/veo-3.1-lite", "gemini/veo-3",
   "gemini/veo-3-fast", "gemini/veo-2",
+  "grok/grok-imagine-image", "grok/grok-imagine-image-pro", "grok/grok-4.20-0309-reasoning", "grok/grok-4.20-0309-non-reasoning", "grok/grok-4-1-fast-reasoning", "grok/grok-4-1-fast-non-reasoning", "grok/grok-imagine-video",
+  "openai/gpt-image-2", "openai/gpt-image-1.5", "openai/gpt-image-1-mini", "openai/gpt-5.5", "openai/gpt-5.4", "openai/gpt-5.4-mini", "openai/gpt-5.4-nano", "openai/sora-2", "openai/sora-2-pro",
 ];
 const types = ["text2image", "image2image", "text2text", "text2video", "image2video", "upscaler"];
 
