@@ -75,13 +75,14 @@ static CURL *take_easy(imi_http_t *http, bool is_guarded) {
     return NULL;
 }
 
-/* Guarded handles have options of their own. And curl counts repeated attempts over the life of a
- * handle, and gives up after five. */
+/* Guarded handles have options of their own. Curl counts repeated attempts over the life of a
+ * handle, and gives up after five. And one that keeps bytes back for us may give them to the next
+ * exchange (drop_held() in http_shard.c). */
 static void give_easy(const imagine_http_exchange_t *exchange) {
     imi_http_t *http = exchange->http;
     curl_easy_setopt(exchange->easy, CURLOPT_VERBOSE,
                      0L); /* its debug text has nowhere to go now */
-    if (exchange->guard == NULL && exchange->attempt_count <= 1 &&
+    if (exchange->guard == NULL && exchange->attempt_count <= 1 && !exchange->is_held &&
         http->easy_kept_count < IMI_EASY_KEPT_MAX)
         http->easy_kept[http->easy_kept_count++] = exchange->easy;
     else

@@ -175,11 +175,23 @@ void imi_shard_begin(imagine_http_exchange_t *exchange) {
         imi_exchange_end(exchange, IMAGINE_ENOMEM, "out of memory");
 }
 
+/* Of a transfer that shares its HTTP/2 connection, curl 7.88 forgets the bytes that it kept back
+ * while we were paused: the handle would give them to its next exchange, and never frees them. Only
+ * to go on rids it of them. */
+static void drop_held(imagine_http_exchange_t *exchange) {
+    exchange->is_cancelled = true; /* on_body_piece refuses them */
+    exchange->shard->is_running = true;
+    curl_easy_pause(exchange->easy, CURLPAUSE_CONT);
+    exchange->shard->is_running = false;
+}
+
 void imi_shard_leave(imagine_http_exchange_t *exchange) {
     imi_http_t *http = exchange->http;
     imi_shard_t *shard = exchange->shard;
     if (shard == NULL)
         return;
+    if (exchange->is_held)
+        drop_held(exchange);
     curl_multi_remove_handle(shard->multi, exchange->easy);
     if (shard->index < http->first_open)
         http->first_open = shard->index;

@@ -739,6 +739,49 @@ START_TEST(a_broken_stream_is_told_and_leaves_the_others_alone) {
 }
 END_TEST
 
+static void pause_at_the_head(const imagine_http_head_t *head, void *user) {
+    fetch_t *fetch = user;
+    fetch->status = head->status;
+    io->http_pause(io->context, fetch->exchange, 1);
+}
+
+/* Until its body lies with curl. */
+static void start_paused_h2(fetch_t *fetch, const char *path) {
+    static const imagine_http_handler_t pausing = {.size = sizeof(pausing),
+                                                   .on_head = pause_at_the_head,
+                                                   .on_body = on_body,
+                                                   .on_end = on_end};
+    fetch->request = (imagine_http_request_t){.size = sizeof(fetch->request), .method = "GET"};
+    fetch->request.url = h2_server_url(path);
+    ck_assert_int_eq(
+        io->http_start(io->context, &fetch->request, &pausing, fetch, &fetch->exchange), 0);
+    while (fetch->status == 0)
+        uv_host_turn();
+    uv_host_run_for(20);
+}
+
+/* Of a connection that another exchange uses, curl does not free what it kept back for the paused
+ * one, and would give it to the next exchange with the same handle. */
+START_TEST(what_a_paused_exchange_left_reaches_no_other) {
+    fetch_t silent = {0};
+    start_fetch(&silent, h2_server_url("/silent"));
+    for (int i = 0; i < 5; i++) {
+        fetch_t left = {0};
+        fetch_t next = {0};
+        start_paused_h2(&left, "/size/300000");
+        io->http_cancel(io->context, left.exchange);
+        start_paused_h2(&next, "/ok");
+        io->http_pause(io->context, next.exchange, 0);
+        uv_host_run_until(&next.is_done);
+        ck_assert_msg(next.error == 0, "%s", next.message);
+        ck_assert_uint_eq(next.text_size, 5);
+        ck_assert_str_eq(next.text, "hello");
+        free(next.text);
+    }
+    io->http_cancel(io->context, silent.exchange);
+}
+END_TEST
+
 static void run_named_h2(fetch_t *fetch, const char *what) {
     static const imagine_slice_t slice = {"hello", 5};
     char path[64];
@@ -856,6 +899,7 @@ static TCase *http2_tests(void) {
     tcase_add_loop_test(tests, a_body_of_any_size_arrives_whole_over_http2, 0,
                         COUNT_OF(body_sizes));
     tcase_add_test(tests, a_broken_stream_is_told_and_leaves_the_others_alone);
+    tcase_add_test(tests, what_a_paused_exchange_left_reaches_no_other);
     tcase_add_test(tests, a_refused_request_is_repeated);
     tcase_add_test(tests, a_request_behind_a_goaway_has_not_left);
     return tests;
