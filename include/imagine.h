@@ -252,7 +252,8 @@ IMAGINE_API const char *imagine_settings_help(void);
 
 /**
  * Apply what concerns the client: tokens, base addresses, catalogue file, time limits, storage,
- * encryption key, sample provider. Opens the storage that the settings name.
+ * encryption key, sample provider, certificates to trust (CA_FILE wins over options.ca_file; with
+ * options.io it is refused, IMAGINE_ENOTSUP). Opens the storage that the settings name.
  * @param out_message  NULL, or receives why it failed in one line, free with imagine_free()
  * @return 0, or the first error; what was applied before it stays
  */

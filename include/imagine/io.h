@@ -164,6 +164,12 @@ typedef struct imagine_io_uv_options {
  */
 IMAGINE_API int imagine_io_uv_open(imagine_io_t **out, const imagine_io_uv_options_t *options);
 /**
+ * Trust the certificates of another PEM bundle (copied: its name), for connections from now on.
+ * Thread: the loop's.
+ * @return 0, IMAGINE_EINVAL (it cannot be read) or IMAGINE_ENOMEM: then nothing has changed
+ */
+IMAGINE_API int imagine_io_uv_trust(imagine_io_t *io, const char *ca_file);
+/**
  * All exchanges and timers must have ended or been cancelled. Frees its connections, ends the
  * private thread, then calls `closed` (may be NULL). On a private thread and called from another
  * one with `closed` NULL: returns when the thread is gone.

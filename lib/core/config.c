@@ -171,6 +171,24 @@ static uint32_t number(const config_t *config, const char *name) {
     return (uint32_t)imagine_settings_get_int(config->settings, name);
 }
 
+/* Connections are the io's, and of a host's own table we know only the functions. */
+static void apply_trust(config_t *config) {
+    const char *file = imagine_settings_get(config->settings, "CA_FILE");
+    int err = IMAGINE_ENOTSUP;
+    if (file == NULL || file[0] == '\0')
+        return;
+    if (config->im->own_io == NULL) {
+        say(config, err, "CA_FILE", "the host's own io decides whom to trust");
+        return;
+    }
+#ifndef IMAGINE_WITHOUT_LIBUV
+    err = imagine_io_uv_trust(config->im->own_io, file);
+#endif
+    if (err != 0)
+        say(config, err, "CA_FILE",
+            err == IMAGINE_EINVAL ? "the file cannot be read" : imagine_strerror(err));
+}
+
 static int limits_step(void *user) {
     static const char *const secrets[] = {"API_TOKEN", "ADMIN_TOKEN", "ENCRYPTION_KEY",
                                           "S3_SECRET_ACCESS_KEY"};
@@ -194,6 +212,7 @@ static int limits_step(void *user) {
         if (value != NULL && imi_secrets_add(im, value) != 0)
             say(config, IMAGINE_ENOMEM, secrets[i], "out of memory");
     }
+    apply_trust(config);
     err = imi_webhooks_set_secret(im, imagine_settings_get(config->settings, "WEBHOOK_SECRET"));
     if (err != 0)
         say(config, err, "WEBHOOK_SECRET", imagine_strerror(err));

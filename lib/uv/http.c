@@ -148,6 +148,39 @@ static int open_shards(imi_http_t *http) {
     return 0;
 }
 
+static void drop_easies(imi_http_t *http) {
+    while (http->easy_kept_count > 0)
+        curl_easy_cleanup(http->easy_kept[--http->easy_kept_count]);
+}
+
+/* On a failure those that were trusted before still are. */
+static int trust(imi_http_t *http, const char *ca_file) {
+    const curl_version_info_data *curl = curl_version_info(CURLVERSION_NOW);
+    char *own_file = imi_mem_strdup(http->uv->mem, ca_file);
+    imi_trust_t *own_trust = NULL;
+    if (own_file == NULL)
+        return IMAGINE_ENOMEM;
+    if (imi_trust_fits(curl->ssl_version)) {
+        own_trust = imi_trust_new(http->uv->mem, ca_file);
+        if (own_trust == NULL) {
+            imi_mem_free(http->uv->mem, own_file);
+            return IMAGINE_ENOMEM;
+        }
+    }
+    imi_trust_free(http->trust);
+    imi_mem_free(http->uv->mem, http->ca_file);
+    http->trust = own_trust;
+    http->ca_file = own_file;
+    return 0;
+}
+
+int imi_http_trust(imi_http_t *http, const char *ca_file) {
+    int err = access(ca_file, R_OK) == 0 ? trust(http, ca_file) : IMAGINE_EINVAL;
+    if (err == 0)
+        drop_easies(http); /* each knows the file */
+    return err;
+}
+
 /* Whom we trust, and the name that we go by. */
 static int take_texts(imi_http_t *http, const imagine_io_uv_options_t *options) {
     const curl_version_info_data *curl = curl_version_info(CURLVERSION_NOW);
@@ -161,17 +194,9 @@ static int take_texts(imi_http_t *http, const imagine_io_uv_options_t *options) 
         user_agent = "libimagine/" IMAGINE_VERSION;
     http->is_tls_unverified = options->verify_tls < 0;
     http->user_agent = imi_mem_strdup(http->uv->mem, user_agent);
-    if (ca_file != NULL) {
-        http->ca_file = imi_mem_strdup(http->uv->mem, ca_file);
-        if (http->ca_file == NULL)
-            return IMAGINE_ENOMEM;
-        if (imi_trust_fits(curl->ssl_version)) {
-            http->trust = imi_trust_new(http->uv->mem, ca_file);
-            if (http->trust == NULL)
-                return IMAGINE_ENOMEM;
-        }
-    }
-    return http->user_agent == NULL ? IMAGINE_ENOMEM : 0;
+    if (http->user_agent == NULL)
+        return IMAGINE_ENOMEM;
+    return ca_file != NULL ? trust(http, ca_file) : 0;
 }
 
 int imi_http_new(imi_http_t **out, imi_uv_t *uv, const imagine_io_uv_options_t *options) {
@@ -203,8 +228,7 @@ void imi_http_free(imi_http_t *http) {
     for (size_t i = 0; i < IMI_SHARD_COUNT; i++)
         imi_shard_reset(&http->shards[i]);
     imi_shard_reset(&http->guarded);
-    while (http->easy_kept_count > 0)
-        curl_easy_cleanup(http->easy_kept[--http->easy_kept_count]);
+    drop_easies(http);
     curl_share_cleanup(http->share);
     imi_watches_reset(&http->watches);
     imi_trust_free(http->trust);

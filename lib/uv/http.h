@@ -12,6 +12,8 @@ typedef struct imi_http imi_http_t;
 
 /* 0, IMAGINE_EINVAL (the CA file cannot be read), IMAGINE_ENOMEM, IMAGINE_EIO. */
 int imi_http_new(imi_http_t **out, imi_uv_t *uv, const imagine_io_uv_options_t *options);
+/* imagine_io_uv_trust(). */
+int imi_http_trust(imi_http_t *http, const char *ca_file);
 /* Closes all connections; no exchange may be left. NULL is fine. */
 void imi_http_free(imi_http_t *http);
 

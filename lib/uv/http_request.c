@@ -48,6 +48,8 @@ static int set_constants(imi_http_t *http, CURL *easy) {
         err |= (int)curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
         err |= (int)curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_ssl_context);
         err |= (int)curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, http);
+        /* curl would keep the store it meets first, and put it in the place of a later one. */
+        err |= (int)curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
     } else if (http->ca_file != NULL) {
         err |= (int)curl_easy_setopt(easy, CURLOPT_CAINFO, http->ca_file);
         err |= (int)curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, (long)CA_CACHE_S);

@@ -230,3 +230,8 @@ int imi_uv_open(imagine_io_t **out, const imi_mem_t *mem, const imagine_io_uv_op
 int imagine_io_uv_open(imagine_io_t **out, const imagine_io_uv_options_t *options) {
     return imi_uv_open(out, NULL, options);
 }
+
+int imagine_io_uv_trust(imagine_io_t *io, const char *ca_file) {
+    imi_uv_t *uv = io->context;
+    return ca_file != NULL ? imi_http_trust(uv->http, ca_file) : IMAGINE_EINVAL;
+}

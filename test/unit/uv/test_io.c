@@ -177,6 +177,36 @@ START_TEST(closing_inside_a_callback_is_fine) {
 }
 END_TEST
 
+/* ---- trust ----------------------------------------------------------------------------------- */
+
+static void keep_error(const imagine_http_end_t *end, void *user) {
+    *(int *)user = end->error;
+}
+
+static int get_over_tls(const imagine_io_t *io) {
+    static const imagine_http_handler_t handler = {.size = sizeof(handler), .on_end = keep_error};
+    imagine_http_request_t request = {.size = sizeof(request), .method = "GET", .url = url_ok()};
+    imagine_http_exchange_t *exchange = NULL;
+    int error = 1;
+    ck_assert_int_eq(io->http_start(io->context, &request, &handler, &error, &exchange), 0);
+    while (error == 1)
+        uv_host_turn();
+    return error;
+}
+
+START_TEST(whom_to_trust_can_be_said_later) {
+    uv_host_t *host = uv_host_open(NULL);
+    server = tcp_server_open(TCP_SERVER_TLS);
+    ck_assert_int_eq(get_over_tls(host->io), IMAGINE_ECONNECT);
+    ck_assert_int_eq(imagine_io_uv_trust(host->io, "/nowhere/ca.pem"), IMAGINE_EINVAL);
+    ck_assert_int_eq(imagine_io_uv_trust(host->io, NULL), IMAGINE_EINVAL);
+    ck_assert_int_eq(get_over_tls(host->io), IMAGINE_ECONNECT);
+    ck_assert_int_eq(imagine_io_uv_trust(host->io, tcp_server_certificate_file()), 0);
+    ck_assert_int_eq(get_over_tls(host->io), 0);
+    close_both();
+}
+END_TEST
+
 /* ---- closing in a crowd --------------------------------------------------------------------- */
 
 enum { IDLE = 50, BUSY = 50 }; /* connections that are kept, and that wait for an answer */
@@ -287,6 +317,7 @@ static Suite *uv_io_suite(void) {
     tcase_add_test(tests, an_exchange_keeps_the_loop_alive_and_its_kept_connection_does_not);
     tcase_add_test(tests, the_table_names_the_loop_and_waits_for_nobody);
     tcase_add_test(tests, closing_inside_a_callback_is_fine);
+    tcase_add_test(tests, whom_to_trust_can_be_said_later);
     tcase_add_loop_test(tests, closing_in_a_crowd_leaves_nothing_behind, 0,
                         sizeof(crowd_cases) / sizeof(crowd_cases[0]));
     tcase_set_timeout(tests, 30);
