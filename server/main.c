@@ -15,7 +15,7 @@
 
 #define TEXT_SIZE 4096 /* of a path, a log line */
 #define LOG_BUFFER_SIZE 65536
-#define CROWD 64           /* requests; when most of so many are done, memory is given back, … */
+#define CROWD 16           /* requests; when most of so many are done, memory is given back, … */
 #define TRIM_AFTER_MS 8000 /* … but not before idle connections went, too */
 
 static const char usage[] =

@@ -4,12 +4,16 @@
  * credentials must stay with the host they belong to. */
 #include "core/exchange.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/client.h"
 #include "core/log.h"
 #include "wire/url.h"
 #include "wire/urlcheck.h"
+
+#define RESERVED_SIZE_MIN (64u * 1024)
+#define RESERVED_SIZE_MAX (64u * 1024 * 1024)
 
 static int start_hop(imi_exchange_t *exchange);
 static void on_head(const imagine_http_head_t *head, void *user);
@@ -122,6 +126,16 @@ static bool is_redirect(int32_t status) {
     return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
+/* As much as the head tells, so that a picture is not moved while it grows; a size that is made up
+ * costs addresses, not memory. */
+static void reserve_answer(imi_exchange_t *exchange, const imagine_http_head_t *head) {
+    const char *text = find_header(head->headers, head->header_count, "content-length");
+    uint64_t size = text != NULL ? strtoull(text, NULL, 10) : 0;
+    if (size >= RESERVED_SIZE_MIN && size <= RESERVED_SIZE_MAX &&
+        (exchange->response_size_max == 0 || size <= exchange->response_size_max))
+        (void)imi_buf_reserve(&exchange->answer, (size_t)size); /* else it grows as it can */
+}
+
 static void on_head(const imagine_http_head_t *head, void *user) {
     imi_exchange_t *exchange = user;
     exchange->was_sent = true;
@@ -139,6 +153,8 @@ static void on_head(const imagine_http_head_t *head, void *user) {
             exchange->is_stream = true;
         }
     }
+    if (!exchange->is_stream && !exchange->is_redirected)
+        reserve_answer(exchange, head);
 }
 
 static bool on_sse_event(void *user, const imi_sse_event_t *event) {

@@ -7,6 +7,7 @@
 #include "core/client.h"
 #include "wire/dataurl.h"
 #include "wire/json.h"
+#include "wire/json_scan.h"
 #include "wire/list.h"
 
 #define LONG_URL_SIZE 4096
@@ -23,12 +24,7 @@ void imi_result_reset(imagine_request_t *request) {
 
 /* Could it stand inside a JSON string as it is? */
 static bool is_plain(const char *text, size_t size) {
-    for (size_t i = 0; i < size; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c < 0x20 || c == '"' || c == '\\' || c >= 0x7f)
-            return false;
-    }
-    return true;
+    return imi_json_plain_run(text, size) == size;
 }
 
 /* A long one leaves a gap between its quotes. */

@@ -126,11 +126,14 @@ static const char *picture_at(imagine_call_t *call, const imagine_http_response_
 void imi_openai_compat_on_pictured(imagine_call_t *call, const imagine_http_response_t *response) {
     size_t count = imagine_response_count(response, "data");
     imagine_result_t result = {.size = sizeof(result)};
-    result.revised_prompt = imagine_response_string(response, "data[0].revised_prompt");
+    /* Each look at the answer passes over the pictures in it; those that come as base64 bring no
+     * revised prompt. */
     for (size_t i = 0; i + 1 < count; i++)
         imagine_call_picture(call, picture_at(call, response, i));
     if (count > 0)
         result.url = picture_at(call, response, count - 1);
+    if (result.url != NULL && strncmp(result.url, "data:", 5) != 0)
+        result.revised_prompt = imagine_response_string(response, "data[0].revised_prompt");
     if (result.url != NULL)
         imagine_call_succeed(call, &result);
     else if (imagine_response_json(response, "error") != NULL)

@@ -1,6 +1,6 @@
 // run.mjs: measures imagine-server, and nginx as a plain proxy beside it: `make bench`.
 //
-//   node test/bench/run.mjs BUILD_DIRECTORY [--quick]
+//   node test/bench/run.mjs BUILD_DIRECTORY [--quick] [--media]     --media: only what media.mjs measures
 //
 // What is measured runs alone on one core; the load and the provider's stand-in share another. CPU
 // time is the process's own (/proc/PID/stat), per answered request. Everything is on as in real use:
@@ -283,7 +283,7 @@ async function measureCrowd(base) {
   }
 }
 
-async function main() {
+async function measureSmall() {
   const standIn = start(1, program("upstream"), ["0"]);
   const standInPort = Number((await firstLine(standIn)).split(" ")[1]);
   const base = `http://127.0.0.1:${standInPort}/v1`;
@@ -315,6 +315,10 @@ async function main() {
     }
   }
   await stop(standIn);
+}
+
+async function main() {
+  if (!process.argv.includes("--media")) await measureSmall();
   await measureMedia({ section, row, startServer, stop, cpuSeconds, isQuick });
   const missed = rows.filter(({ verdict }) => verdict === "MISSED");
   writeFileSync(path.join(build, "bench.json"), `${JSON.stringify({ machine: os.cpus()[0].model, cores, files, results, missed: missed.map(({ text }) => text) }, null, 2)}\n`);
