@@ -225,12 +225,12 @@ fuzzers: $(FUZZERS)
 check: deps-test
 	@LOGS=$(BUILD)/logs test/run.sh \
 		-t 900 "$(SUBMAKE) WERROR=-Werror all unit-tests" \
-		-j $(JOBS) -t 180 $(UNIT_TESTS) \
+		-j $(JOBS) -t 600 $(UNIT_TESTS) \
 		-j 1 -t 300 "$(SUBMAKE) lint" \
 		-t 600 $(foreach file,$(sort $(wildcard test/e2e/*.mjs)),"node --test $(file)") \
-		-t 900 "$(ASAN_MAKE) all unit-tests" -j $(JOBS) -t 300 $(addprefix $(BUILD)/asan/,$(UNIT_NAMES)) \
+		-t 900 "$(ASAN_MAKE) all unit-tests" -j $(JOBS) -t 900 $(addprefix $(BUILD)/asan/,$(UNIT_NAMES)) \
 		-j 1 -t 600 $(foreach name,$(ASAN_E2E),"env BUILD=$(BUILD)/asan node --test test/e2e/$(name).test.mjs") \
-		-j 1 -t 900 "$(TSAN_MAKE) unit-tests" -j $(JOBS) -t 300 $(addprefix $(BUILD)/tsan/,$(TSAN_NAMES)) \
+		-j 1 -t 900 "$(TSAN_MAKE) unit-tests" -j $(JOBS) -t 600 $(addprefix $(BUILD)/tsan/,$(TSAN_NAMES)) \
 		-j 1 -t 900 "$(FUZZ_MAKE) fuzzers" -j $(JOBS) -t 120 $(FUZZ_RUNS)
 
 asan ubsan: export UBSAN_OPTIONS ?= print_stacktrace=1

@@ -83,7 +83,7 @@ test("without a secret nothing is signed", async () => {
   const [server, receiver] = [await serverWith({ WEBHOOK_SECRET: null }), await receiverWith({ secret: undefined })];
   await server.post("/api/v1/generate", { ...cat, webhookUrl: receiver.url() });
   const { headers } = await came(receiver);
-  assert.match(headers["webhook-id"], /^msg_[0-9a-f]{32}$/);
+  assert.match(headers["webhook-id"], /^msg_[0-9a-f]{16,32}$/);
   assert.ok(Math.abs(Number(headers["webhook-timestamp"]) - Date.now() / 1000) < 60);
   assert.equal(headers["webhook-signature"], undefined);
   assert.equal(headers["x-webhook-signature"], undefined);
