@@ -87,16 +87,15 @@ imi_provider_t *imi_registry_find_visible(const imagine_t *im, const char *name)
     return provider != NULL && imi_provider_is_visible(provider) ? provider : NULL;
 }
 
-/* The code that serves entries of this kind: a provider's, or one that no provider of its own has.
- * NULL: this build and host have none. */
+/* The code for entries of a kind: made for entries alone, else a provider's. "openai" is both: the
+ * servers at home want no token. NULL: this build and host have none. */
 static const imagine_provider_t *code_of_kind(const imagine_t *im, const char *kind) {
-    const imi_provider_t *provider = imi_registry_find(im, kind);
-    if (provider != NULL)
-        return &provider->code;
+    const imi_provider_t *provider;
     for (size_t i = 0; i < imi_builtin_kind_count; i++)
         if (strcmp(imi_builtin_kinds[i]->name, kind) == 0)
             return imi_builtin_kinds[i];
-    return NULL;
+    provider = imi_registry_find(im, kind);
+    return provider != NULL ? &provider->code : NULL;
 }
 
 int imi_registry_adopt(imagine_t *im) {

@@ -124,8 +124,11 @@ static const imi_setting_t patterns[] = {
 #define PATTERN_COUNT (sizeof(patterns) / sizeof(patterns[0]))
 
 static const char help[] =
-    "  <PROVIDER>_TOKENS\n      comma list: GITEE_TOKENS, HUGGINGFACE_TOKENS, MODELSCOPE_TOKENS; "
-    "token@group for tokens of\n      one account, which share its quota\n"
+    "  <PROVIDER>_TOKENS\n      comma list: GITEE_TOKENS, HUGGINGFACE_TOKENS, MODELSCOPE_TOKENS, "
+    "A4F_TOKENS,\n      "
+    "MODELSLAB_TOKENS, GEMINI_TOKENS, GROK_TOKENS, OPENAI_TOKENS; token@group for tokens of\n      "
+    "one "
+    "account, which share its quota\n"
     "  <PROVIDER>_API_BASE\n      base address of a provider, instead of the catalogue's\n" //
     SETTINGS(DEFAULT_HELP, PLAIN_HELP, NOTHING, NOTHING);
 

@@ -12,6 +12,7 @@ const size_t imi_builtin_provider_count =
 const imagine_provider_t *const imi_builtin_kinds[] = {
     &imi_kind_comfyui,
     &imi_kind_gradio,
+    &imi_kind_openai,
     &imi_kind_sdwebui,
 };
 const size_t imi_builtin_kind_count = sizeof(imi_builtin_kinds) / sizeof(imi_builtin_kinds[0]);

@@ -16,6 +16,7 @@ extern const size_t imi_builtin_kind_count;
 
 extern const imagine_provider_t imi_kind_comfyui;
 extern const imagine_provider_t imi_kind_gradio;
+extern const imagine_provider_t imi_kind_openai;
 extern const imagine_provider_t imi_kind_sdwebui;
 extern const imagine_provider_t imi_provider_a4f;
 extern const imagine_provider_t imi_provider_gemini;

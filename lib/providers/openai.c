@@ -258,3 +258,15 @@ const imagine_provider_t imi_provider_openai = {
     .video = video,
     .resume = poll_video,
 };
+
+/* Any server that speaks as OpenAI does; those at home want no token. */
+const imagine_provider_t imi_kind_openai = {
+    .size = sizeof(imi_kind_openai),
+    .name = "openai",
+    .flags = IMAGINE_PROVIDER_TOKEN_OPTIONAL,
+    .generate = generate,
+    .edit = edit,
+    .text = text,
+    .video = video,
+    .resume = poll_video,
+};

@@ -63,6 +63,7 @@ static const struct {
 } examples[] = {
     {"comfyui.json", "my-comfy", {"my-comfy/sdxl", "my-comfy/sdxl-edit", "my-comfy/upscale"}},
     {"gradio.json", "my-space", {"my-space/flux", "my-space/flux-edit"}},
+    {"openai.json", "my-llm", {"my-llm/small", "my-llm/picture"}},
     {"sdwebui.json", "my-gpu", {"my-gpu/sdxl", "my-gpu/sd-1.5", "my-gpu/upscale"}},
 };
 
