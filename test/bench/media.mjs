@@ -119,7 +119,10 @@ export async function measureMedia({ section, row, startServer, stop, cpuSeconds
     await pause(500);
     const rest = status(api.pid, "VmRSS"), count = 1000;
     let accepted = 0;
-    await atOnce(50, count, async () => (accepted += (await generate("b64=100 wait=6000", { prefer: "respond-async" })).status === 202));
+    await atOnce(50, count, async () => {
+      const { status: code } = await generate("b64=100 wait=6000", { prefer: "respond-async" });
+      accepted += code === 202;
+    });
     row("jobs_accepted", "accepted", accepted, "", { min: count });
     row("jobs_kib", "memory for each", ((status(api.pid, "VmRSS") - rest) * 1024) / count, "KiB", { max: 64 });
     await pause(7500);
