@@ -7,6 +7,7 @@
 
 #include "core/log.h"
 #include "core/params.h"
+#include "wire/assert.h"
 #include "wire/json.h"
 
 struct imi_batch {
@@ -36,6 +37,7 @@ static void settle(imagine_request_t *request);
 static void on_part_done(int status, const imagine_result_t *result, void *user) {
     imagine_request_t *request = user;
     (void)status, (void)result;
+    IMI_ASSERT(request->batch->left_count > 0); /* each part ends once */
     request->batch->left_count--;
     if (request->batch->left_count == 0 && !atomic_load(&request->has_ended))
         settle(request);

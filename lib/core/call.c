@@ -19,6 +19,7 @@
 #include "core/hosting.h"
 #include "core/log.h"
 #include "core/request.h"
+#include "wire/assert.h"
 #include "wire/base64.h"
 #include "wire/time.h"
 #include "wire/url.h"
@@ -90,6 +91,7 @@ void imi_call_end(imagine_call_t *call, int error, const char *message) {
 
 /* Reports the end; the call may be gone when this returns true. */
 static bool leave_step(imagine_call_t *call) {
+    IMI_ASSERT(call->is_in_step);
     call->is_in_step = false;
     if (!call->has_ended && !call->has_exchange && call->timer == NULL && call->upload == NULL) {
         call->verdict.reason = IMAGINE_EPROTOCOL;
@@ -135,6 +137,7 @@ void imi_call_cancel(imagine_call_t *call) {
 void imi_call_free(imagine_call_t *call) {
     imagine_request_t *request = call->request;
     imi_mem_t mem = request->mem;
+    IMI_ASSERT(call->token == NULL && request->call != call); /* given back, and reported */
     stop_step(call);
     for (imi_deferred_t *deferred = call->deferred; deferred != NULL; deferred = deferred->next)
         deferred->release(deferred->user);
@@ -152,6 +155,7 @@ bool imi_call_has_reached(const imagine_call_t *call) {
 }
 
 static void pause_until(imagine_call_t *call, uint64_t delay_ms, imagine_call_cb next) {
+    IMI_ASSERT(call->timer == NULL); /* one pause at a time */
     call->next = next;
     if (call->im->io->timer_start(call->im->io->context, delay_ms, on_timer, call, &call->timer) !=
         0) {
@@ -248,6 +252,7 @@ static void send_exchange(imagine_call_t *call) {
                   imi_token_index(call->token), exchange->method, path_size, path);
     else
         imi_trace(call->request, "http.start %s %.*s", exchange->method, path_size, path);
+    IMI_ASSERT(!call->has_exchange); /* one exchange at a time */
     err = imi_exchange_start(exchange);
     if (err != 0) {
         call->has_exchange = false;

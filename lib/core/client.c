@@ -18,6 +18,7 @@
 #include "core/sync.h"
 #include "core/task.h"
 #include "providers/builtin.h"
+#include "wire/assert.h"
 #include "wire/json.h"
 #include "wire/url.h"
 
@@ -76,7 +77,9 @@ void imi_client_retain(imagine_t *im) {
 }
 
 void imi_client_release(imagine_t *im) {
-    if (atomic_fetch_sub_explicit(&im->refs, 1, memory_order_acq_rel) == 1) {
+    unsigned refs = atomic_fetch_sub_explicit(&im->refs, 1, memory_order_acq_rel);
+    IMI_ASSERT(refs > 0);
+    if (refs == 1) {
         imi_mem_t mem = im->mem;
         imi_mem_free(&mem, im);
     }
@@ -377,6 +380,7 @@ static void on_hosting_closed(void *user) {
 
 static int close_step(void *user) {
     imagine_t *im = user;
+    IMI_ASSERT(!im->is_closing); /* imagine_close() once */
     im->is_closing = true;
     go_on_closing(im, 0);
     return 1;

@@ -9,6 +9,7 @@
 
 #include "core/client.h"
 #include "core/log.h"
+#include "wire/assert.h"
 #include "wire/url.h"
 #include "wire/urlcheck.h"
 
@@ -32,6 +33,7 @@ static int guard(const char *host, const char *address, void *user) {
 
 int imi_exchange_start(imi_exchange_t *exchange) {
     const imi_mem_t *mem = &exchange->im->mem;
+    IMI_ASSERT(exchange->http == NULL && exchange->answer.data == NULL); /* new, or reset */
     exchange->error = 0;
     exchange->was_sent = false;
     exchange->message = NULL;

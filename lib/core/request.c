@@ -15,6 +15,7 @@
 #include "core/result.h"
 #include "core/secret.h"
 #include "core/sync.h"
+#include "wire/assert.h"
 #include "wire/str.h"
 #include "wire/time.h"
 
@@ -101,6 +102,7 @@ static void drop_input(imagine_request_t *request) {
 
 static void on_returned(void *owner) {
     imagine_request_t *outer = owner;
+    IMI_ASSERT(outer->borrower_count > 0);
     if (--outer->borrower_count == 0 && outer->is_input_unwanted)
         drop_input(outer);
     imagine_request_release(outer);
@@ -132,6 +134,7 @@ static void stop_timer(imagine_request_t *request, imagine_timer_t **timer) {
 
 static void enlist(imagine_request_t *request) {
     imagine_t *im = request->im;
+    IMI_ASSERT(imi_list_is_empty(&request->link)); /* accepted once */
     request->number = ++im->last_number;
     imi_list_append(&im->requests, &request->link);
     imagine_request_retain(request); /* the list's reference */
@@ -466,6 +469,7 @@ static void name_token(imagine_request_t *request, const imagine_call_t *call) {
 
 void imi_request_call_ended(imagine_request_t *request, imagine_call_t *call) {
     bool may_rotate;
+    IMI_ASSERT(request->call == call && call->has_ended); /* each call reports once */
     name_token(request, call);
     may_rotate = account(request, call);
     request->call = NULL;
@@ -572,6 +576,7 @@ static void fill_result(imagine_request_t *request) {
 /* Takes it out of the client's list; the request may be gone afterwards. */
 static void delist(imagine_request_t *request) {
     imagine_t *im = request->im;
+    IMI_ASSERT(!imi_list_is_empty(&request->link) && atomic_load(&request->is_over));
     stop_timer(request, &request->timer);
     stop_timer(request, &request->wait);
     imi_list_remove(&request->state_link);
@@ -588,6 +593,8 @@ static void delist(imagine_request_t *request) {
 
 static void call_back(imagine_request_t *request) {
     imagine_t *im = request->im;
+    IMI_ASSERT(atomic_load(&request->has_ended) && !atomic_load(&request->is_over));
+    IMI_ASSERT(im->counters.in_flight > 0);
     imagine_request_retain(request);
     if (request->result.status == 0)
         im->counters.succeeded++;
@@ -620,6 +627,7 @@ static void on_deferred_end(void *user) {
  * inside the caller's own call. */
 static void finish(imagine_request_t *request) {
     const imagine_io_t *io = request->im->io;
+    IMI_ASSERT(!atomic_load(&request->has_ended)); /* one result, one callback */
     stop_timer(request, &request->timer);
     fill_result(request);
     if (request->result.http_status == 0)

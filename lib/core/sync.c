@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "core/request.h"
 #include "core/task.h"
+#include "wire/assert.h"
 #include "wire/json.h"
 #include "wire/list.h"
 #include "wire/map.h"
@@ -153,6 +154,7 @@ static void on_listed(int status, const imagine_storage_entry_t *entries, size_t
         else if (imi_text_starts_with(entries[i].key, WEBHOOK_PREFIX))
             imi_webhook_load(im, entries[i].key, entries[i].value, entries[i].value_size);
     }
+    IMI_ASSERT(sync->lists_left > 0); /* the driver tells the last one once */
     if (is_last != 0 && --sync->lists_left == 0 && !sync->is_closing)
         loaded(sync);
 }
@@ -252,6 +254,7 @@ static void on_written(int status, void *user) {
 static void send(pending_t *pending) {
     imi_sync_t *sync = pending->sync;
     int err;
+    IMI_ASSERT(!pending->is_sent); /* one operation per key at a time */
     pending->is_sent = true;
     pending->has_changed = false;
     if (pending->value != NULL)
@@ -407,6 +410,7 @@ void imi_sync_close(imagine_t *im, imagine_closed_cb closed, void *user) {
 
 static void on_former_closed(void *user) {
     imagine_t *im = user;
+    IMI_ASSERT(im->former_syncs > 0);
     im->former_syncs--;
     imi_client_request_gone(im); /* a client that is closing waits for it */
 }

@@ -17,6 +17,7 @@
 #include "core/sync.h"
 #include "core/webhook.h"
 #include "imagine/storage.h"
+#include "wire/assert.h"
 #include "wire/json.h"
 #include "wire/str.h"
 
@@ -42,6 +43,7 @@ static void free_task(imagine_t *im, imi_task_t *task) {
     imi_mem_free(mem, task->params);
     imi_mem_free(mem, task->webhook_url);
     imi_mem_free(mem, task->outcome);
+    IMI_ASSERT(im->kept_size >= task->outcome_size);
     im->kept_size -= task->outcome_size;
     imi_mem_free(mem, task);
 }
@@ -199,6 +201,7 @@ static void tell(imagine_t *im, const imi_task_t *task) {
 }
 
 void imi_task_ended(imagine_t *im, imi_task_t *task, bool has_succeeded, const char *outcome) {
+    IMI_ASSERT(task->state == IMI_TASK_PROCESSING && im->counters.tasks > 0); /* it ends once */
     task->state = has_succeeded && outcome != NULL ? IMI_TASK_SUCCESS : IMI_TASK_FAILED;
     task->outcome = imi_mem_strdup(&im->mem, outcome != NULL ? outcome : "");
     if (task->outcome == NULL)
