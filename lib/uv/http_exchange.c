@@ -22,7 +22,10 @@
 #include "uv/io.h"
 #include "wire/mem.h"
 
-enum { MESSAGE_SIZE = 96 };
+enum {
+    MESSAGE_SIZE = 96,
+    LAST_WORD_MS = 1000, /* from the last byte of an answer to the end of its stream */
+};
 
 /* ---- ends --------------------------------------------------------------------------------- */
 
@@ -191,6 +194,14 @@ void imi_exchange_touch(imagine_http_exchange_t *exchange) {
     exchange->late_at_ms = 0;
 }
 
+/* All that the head has told of came over HTTP/2. The end of the stream follows at once, but
+ * curl 7.88 misses it now and then when it came while we were paused, and would wait for it for
+ * ever. */
+static bool is_whole(const imagine_http_exchange_t *exchange) {
+    return exchange->stream != 0 && exchange->told_size > 0 &&
+           exchange->received_size == exchange->told_size;
+}
+
 /* A limit counts when it is still passed after events were looked for once more: when the loop was
  * held up, the bytes may lie in the socket. */
 void imi_exchange_on_limit(imi_alarm_t *alarm) {
@@ -204,7 +215,7 @@ void imi_exchange_on_limit(imi_alarm_t *alarm) {
         imi_alarm_set(exchange->http->uv, alarm, 1);
     } else {
         imi_limits_explain(&exchange->limits, message, sizeof(message));
-        imi_exchange_end(exchange, IMAGINE_ETIMEDOUT, message);
+        imi_exchange_end(exchange, is_whole(exchange) ? 0 : IMAGINE_ETIMEDOUT, message);
     }
 }
 
@@ -416,6 +427,8 @@ static bool deliver_head(imagine_http_exchange_t *exchange, int32_t status) {
     imi_mem_free(exchange->http->uv->mem, headers);
     imi_head_reset(&exchange->head);
     curl_easy_getinfo(exchange->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &size);
+    if (size > 0 && !exchange->is_head_request)
+        exchange->told_size = (uint64_t)size;
     if (!exchange->is_head_request && exchange->response_size_max != 0 && size > 0 &&
         (uint64_t)size > exchange->response_size_max && !is_over(exchange))
         set_failure(exchange, IMAGINE_ETOOLARGE, "answer larger than allowed");
@@ -469,7 +482,13 @@ static size_t on_body_piece(char *data, size_t unit_size, size_t unit_count, voi
     }
     if (exchange->handler->on_body != NULL)
         exchange->handler->on_body(data, size, exchange->user);
-    return is_over(exchange) ? 0 : size;
+    if (is_over(exchange))
+        return 0;
+    if (is_whole(exchange) && exchange->limits.stall_timeout_ms > LAST_WORD_MS) {
+        exchange->limits.stall_timeout_ms = LAST_WORD_MS;
+        imi_exchange_watch_limits(exchange);
+    }
+    return size;
 }
 
 int imi_exchange_set_callbacks(imagine_http_exchange_t *exchange) {

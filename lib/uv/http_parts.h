@@ -80,6 +80,7 @@ struct imagine_http_exchange {
     uint64_t late_at_ms; /* turn in which a limit was found passed; 0: none was */
     uint64_t response_size_max;
     uint64_t received_size;
+    uint64_t told_size; /* of the body, by the head; 0: nothing was told */
     const imagine_slice_t *body;
     size_t body_count;
     size_t body_index;  /* where handing over stands: this slice, */

@@ -4,6 +4,7 @@
  *   /sessions       how many connections there were so far
  *   /refused/NAME   REFUSED_STREAM for the first request of that name, 200 for the next
  *   /leaving/NAME   GOAWAY for all from the first request of that name on, 200 for the next
+ *   /unended        200, "hello" with its length, and the stream stays open
  *   /broken         the stream is reset with INTERNAL_ERROR */
 #ifndef IMI_TEST_H2_SERVER_H
 #define IMI_TEST_H2_SERVER_H
