@@ -6,11 +6,11 @@
  * likewise. */
 #include "uv/http.h"
 
-#include <assert.h>
 #include <unistd.h>
 
 #include "uv/http_parts.h"
 #include "uv/io.h"
+#include "wire/assert.h"
 #include "wire/mem.h"
 
 /* Takes what is in a list now: what is added meanwhile waits for the next turn. */
@@ -105,7 +105,7 @@ int imi_http_start(void *context, const imagine_http_request_t *given,
 void imi_http_cancel(void *context, imagine_http_exchange_t *exchange) {
     imi_shard_t *shard = exchange->shard;
     (void)context;
-    assert(!exchange->is_cancelled);
+    IMI_ASSERT(!exchange->is_cancelled);
     if (shard == NULL || !shard->is_running) {
         imi_exchange_discard(exchange);
         return;

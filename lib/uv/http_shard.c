@@ -12,9 +12,8 @@
  * exchange, mute, in `dropped` until curl has returned. */
 #include "uv/http_parts.h"
 
-#include <assert.h>
-
 #include "uv/io.h"
+#include "wire/assert.h"
 
 enum {
     SHARD_FULL = 100,           /* exchanges in one shard before the next one is used */
@@ -127,7 +126,7 @@ int imi_shard_init(imi_shard_t *shard, imi_http_t *http, size_t index) {
 void imi_shard_reset(imi_shard_t *shard) {
     if (shard->http == NULL)
         return; /* opening failed before it */
-    assert(shard->exchange_count == 0);
+    IMI_ASSERT(shard->exchange_count == 0);
     imi_alarm_cancel(shard->http->uv, &shard->alarm);
     if (shard->multi != NULL)
         close_multi(shard);

@@ -4,10 +4,10 @@
  * left to `idle`: libuv runs it in the next turn, and does not sleep before. */
 #include "uv/io.h"
 
-#include <assert.h>
 #include <string.h>
 #include <sys/time.h>
 
+#include "wire/assert.h"
 #include "wire/mem.h"
 
 enum { NS_PER_MS = 1000000 };
@@ -96,7 +96,7 @@ void imi_uv_close_handle(uv_handle_t *handle) {
 /* ---- closing ------------------------------------------------------------------------------ */
 
 static void close_handles(imi_uv_t *uv) {
-    assert(uv->hold_count == 1); /* our own: no exchange and no timer is left */
+    IMI_ASSERT(uv->hold_count == 1); /* our own: no exchange and no timer is left */
     imi_http_free(uv->http);
     uv->http = NULL;
     imi_timers_close(uv);
@@ -140,7 +140,7 @@ void imagine_io_uv_close(imagine_io_t *io, imagine_closed_cb closed, void *user)
         imi_thread_close(uv, closed, user);
         return;
     }
-    assert(!uv->is_closing);
+    IMI_ASSERT(!uv->is_closing);
     uv->closed = closed;
     uv->closed_user = user;
     uv->is_closing = true;

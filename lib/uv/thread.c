@@ -14,13 +14,13 @@
  * lock. */
 #include "uv/thread.h"
 
-#include <assert.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 
 #include "uv/io.h"
 #include "wire/list.h"
+#include "wire/assert.h"
 #include "wire/mem.h"
 
 enum {
@@ -84,8 +84,7 @@ void imi_thread_free(imi_thread_t *thread) {
         return;
     uv_run(&thread->loop, UV_RUN_DEFAULT); /* of a failed start: closes what was opened */
     err = uv_loop_close(&thread->loop);
-    assert(err == 0);
-    (void)err;
+    IMI_ASSERT(err == 0);
     uv_cond_destroy(&thread->all_left);
     uv_mutex_destroy(&thread->mutex);
     imi_mem_free(thread->mem, thread);
@@ -239,7 +238,7 @@ void imi_thread_close(imi_uv_t *uv, imagine_closed_cb closed, void *user) {
     uv_thread_t id = thread->id;
     bool is_detached = closed != NULL || is_on_thread(thread);
     uv_mutex_lock(&thread->mutex);
-    assert(!thread->is_closing);
+    IMI_ASSERT(!thread->is_closing);
     uv->closed = closed;
     uv->closed_user = user;
     thread->is_detached = is_detached;
