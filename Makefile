@@ -160,6 +160,8 @@ install: all $(BUILD)/install/imagine-server
 	install -m 644 $(BUILD)/libimagine.pc $(DESTDIR)$(LIBDIR)/pkgconfig/libimagine.pc
 	install -m 644 include/imagine.h $(DESTDIR)$(PREFIX)/include/
 	install -m 644 include/imagine/*.h $(DESTDIR)$(PREFIX)/include/imagine/
+	install -m 644 lib/providers/CATALOGUE.md lib/providers/catalogue.json \
+		$(DESTDIR)$(PREFIX)/share/imagine/
 	install -m 644 $(wildcard server/web/*) $(DESTDIR)$(PREFIX)/share/imagine/web/
 	if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 

@@ -37,7 +37,7 @@ static void on_created(imagine_call_t *call, const imagine_http_response_t *resp
         imagine_call_fail(call, IMAGINE_EPROTOCOL, "an answer without task.id");
         return;
     }
-    imagine_call_set_state(call, (void *)id);
+    imagine_call_set_state(call, id);
     imagine_call_poll(call, poll);
 }
 

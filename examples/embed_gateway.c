@@ -2,6 +2,7 @@
  * A program that has an HTTP server already needs no listener: it hands its requests to
  * imagine_gateway_begin() instead.
  *
+ *   cc embed_gateway.c $(pkg-config --cflags --libs libimagine libuv) -o embed_gateway
  *   GITEE_TOKENS=token-a,token-b PORT=3000 ./embed_gateway
  *   curl http://127.0.0.1:3000/api/v1/models
  *

@@ -92,7 +92,7 @@ enum { IMAGINE_ERRORS(IMAGINE_ERROR_NUMBER) IMAGINE_OK = 0 };
 IMAGINE_API const char *imagine_strerror(int error);
 /** Its name, as "IMAGINE_ETIMEDOUT"; "IMAGINE_OK" for 0, "IMAGINE_EUNKNOWN" for a stranger. */
 IMAGINE_API const char *imagine_err_name(int error);
-/** The HTTP status that fits it (http-api.md): 400, 404, 422, 429, 502, 503, 504… */
+/** The HTTP status that fits it, as the gateway answers: 400, 404, 422, 429, 502, 503, 504… */
 IMAGINE_API int imagine_err_http_status(int error);
 
 /* ---- the client -------------------------------------------------------------------------------
@@ -146,15 +146,22 @@ typedef struct imagine_options {
     uint64_t response_size_max; /* a provider's answer; 0: 64 MiB */
     const char *allow_private_hosts; /* see ALLOW_PRIVATE_HOSTS; copied; NULL: none */
 } imagine_options_t;
+#ifdef __cplusplus
+#define IMAGINE_OPTIONS_INIT \
+    { sizeof(imagine_options_t) }
+#else
 #define IMAGINE_OPTIONS_INIT \
     { .size = sizeof(imagine_options_t) }
-/** Sets `size` bytes of `options` to IMAGINE_OPTIONS_INIT (for C++ and FFI). */
+#endif
+/** Sets `size` bytes of `options` to IMAGINE_OPTIONS_INIT (for FFI). */
 IMAGINE_API void imagine_options_init(imagine_options_t *options, size_t size);
 
 /**
  * Open a client. It knows the built-in providers and catalogue, holds no token and keeps its state
- * in memory until imagine_set_tokens(), imagine_configure() and imagine_set_storage() say more.
- * Ownership: `options` (NULL: all defaults) is copied, but for `loop` and `io`, which are borrowed.
+ * in memory until imagine_set_tokens(), imagine_configure() and imagine_set_storage() say more. The
+ * sample provider is there to try it out: it is gone as soon as any provider has a token, unless
+ * the setting SAMPLE_PROVIDER is "on". Ownership: `options` (NULL: all defaults) is copied, but for
+ * `loop` and `io`, which are borrowed.
  *   `*out` is yours until imagine_close(); on failure it is NULL and there is nothing to undo.
  * Thread: the loop's; with neither loop nor io the call starts the private thread.
  * @return 0, IMAGINE_EINVAL, IMAGINE_ENOMEM, IMAGINE_EIO, IMAGINE_ENOTSUP (no io given and built
@@ -192,8 +199,9 @@ IMAGINE_API int imagine_set_api_base(imagine_t *im, const char *provider, const 
 
 /**
  * Lay a catalogue document over the one in force: providers, models, Spaces, argument templates,
- * base addresses, quota rules. The format is that of the built-in catalogue (lib/providers/
- * catalogue.json), described in the README. Members given replace, null removes, the rest stays.
+ * base addresses, quota rules. The format is described in CATALOGUE.md, which is installed in
+ * share/imagine beside the built-in document, catalogue.json. Members given replace, null removes,
+ * the rest stays. A provider of your own that it describes has to be registered before.
  * @param out_message  NULL, or receives what is wrong with it in one line, free with imagine_free()
  * @return 0, IMAGINE_EINVAL (nothing was changed), IMAGINE_ENOMEM
  */
@@ -253,13 +261,20 @@ IMAGINE_API const char *imagine_settings_help(void);
 /**
  * Apply what concerns the client: tokens, base addresses, catalogue file, time limits, storage,
  * encryption key, sample provider, certificates to trust (CA_FILE wins over options.ca_file; with
- * options.io it is refused, IMAGINE_ENOTSUP). Opens the storage that the settings name.
+ * options.io it is refused, IMAGINE_ENOTSUP). Opens the storage that the settings name: unless
+ * STATE_FILE says otherwise, and once imagine_settings_read_env() was called, that is imagine.db in
+ * $STATE_DIRECTORY, else in $XDG_STATE_HOME/imagine, else in ~/.local/state/imagine, and it is made
+ * if it is missing
+ * (":memory:": nothing is kept). A STATE_FILE that was set and cannot be opened is IMAGINE_EIO; of
+ * a default one the log says so, and nothing is kept. Of <PROVIDER>_TOKENS whose provider nobody
+ * knows the log warns: register providers of your own before.
  * @param out_message  NULL, or receives why it failed in one line, free with imagine_free()
  * @return 0, or the first error; what was applied before it stays
  */
 IMAGINE_API int imagine_configure(imagine_t *im, const imagine_settings_t *settings,
                                   char **out_message);
-/** imagine_configure() with the environment, then .env.local, then .env of the working directory.
+/** imagine_configure() with the environment, then .env.local, then .env of the working directory:
+ * also with the default STATE_FILE.
  */
 IMAGINE_API int imagine_configure_env(imagine_t *im);
 
@@ -321,8 +336,13 @@ typedef struct imagine_params {
 #define IMAGINE_FORMAT_URL \
     1 /* an http(s) address: needs hosting (S3_…, MEDIA_DIR) or a provider that gives one */
 #define IMAGINE_FORMAT_DATA 2 /* a data: address; downloaded where the provider gives another */
+#ifdef __cplusplus
+#define IMAGINE_PARAMS_INIT \
+    { sizeof(imagine_params_t) }
+#else
 #define IMAGINE_PARAMS_INIT \
     { .size = sizeof(imagine_params_t) }
+#endif
 IMAGINE_API void imagine_params_init(imagine_params_t *params, size_t size);
 
 /* ---- what came of it --------------------------------------------------------------------------
@@ -400,8 +420,8 @@ IMAGINE_API size_t imagine_result_json_slices(const imagine_result_t *result,
 /**
  * Start making a picture from a prompt. Returns at once; routing, tokens, retries and clean-up
  * happen inside.
- * Ownership: `params` is copied. `*out` (NULL if not wanted) is a counted reference; give it back
- *   with imagine_request_release(), before or after the end.
+ * Ownership: `params` is copied. `*out` (NULL if not wanted) is a counted reference, set before
+ *   `done` can run; give it back with imagine_request_release(), before or after the end.
  * Callback: `done` (NULL if not wanted) runs exactly once for every accepted request. `result` is
  *   never NULL; it dies when `done` returns unless you hold a reference to the request. On failure
  * it carries the message, the provider and retry_after_ms. Inside `done` anything may be started or
@@ -520,7 +540,8 @@ IMAGINE_API void imagine_free(void *pointer);
 
 #define IMAGINE_MODELS_ALL 1 /* also models whose provider cannot serve now */
 /**
- * The models as a JSON array, in catalogue order (http-api.md, GET /api/v1/models).
+ * The models as a JSON array, in catalogue order {id, name, type, …}, as GET
+ * /api/v1/models answers it.
  * @param flags  0: those whose provider can serve now (a usable token, or none needed)
  * @return text to free with imagine_free(); NULL: no memory or closed
  */

@@ -24,7 +24,7 @@ typedef struct imagine_exchange imagine_exchange_t; /* one request and its answe
 /**
  * Make a gateway for a client, with what `settings` say (API_TOKEN, ADMIN_TOKEN, ALLOWED_ORIGINS,
  * RATE_LIMIT, MAX_BODY_BYTES, WEB_ROOT …; NULL: all defaults). Files under WEB_ROOT are read now,
- * into memory.
+ * into memory; without WEB_ROOT there is no page, and `/` is a 404.
  * @param im  borrowed; must be closed after the gateway
  * @param out_message  NULL, or receives why it failed in one line, free with imagine_free()
  * @return 0, IMAGINE_EINVAL, IMAGINE_EIO (WEB_ROOT), IMAGINE_ENOMEM

@@ -68,7 +68,8 @@ typedef struct imagine_http_response {
 } imagine_http_response_t;
 
 typedef void (*imagine_response_cb)(imagine_call_t *call, const imagine_http_response_t *response);
-/** `data` is the event's data, to be read like an answer's body. */
+/** `name` is "message" for an event without one; `data` is the event's data, to be read like an
+ * answer's body. May simply return: then the next event is awaited. */
 typedef void (*imagine_event_cb)(imagine_call_t *call, const char *name,
                                  const imagine_http_response_t *data);
 
@@ -88,7 +89,7 @@ typedef struct imagine_verdict {
 struct imagine_provider {
     size_t size;
     const char *name;      /* lower-case letters, digits, '-', '_': first part of its model ids */
-    const char *catalogue; /* its catalogue entry as JSON (README, "The catalogue"): "api_base",
+    const char *catalogue; /* its catalogue entry as JSON (see CATALOGUE.md): "api_base",
                               "models", "quota" …; NULL: the catalogue in force has it */
     uint32_t flags;        /* IMAGINE_PROVIDER_… */
     uint32_t reserved;
@@ -167,8 +168,8 @@ IMAGINE_API const char *imagine_call_quote(imagine_call_t *call, const char *tex
  * @return 0, or IMAGINE_ENOMEM: it will not run
  */
 IMAGINE_API int imagine_call_defer(imagine_call_t *call, void (*release)(void *user), void *user);
-/** What one step leaves for the next; NULL at first. */
-IMAGINE_API void imagine_call_set_state(imagine_call_t *call, void *state);
+/** What one step leaves for the next; NULL at first. It may be const: who reads it back knows. */
+IMAGINE_API void imagine_call_set_state(imagine_call_t *call, const void *state);
 IMAGINE_API void *imagine_call_state(const imagine_call_t *call);
 
 /* ---- pictures that go in ----------------------------------------------------------------------
@@ -252,7 +253,8 @@ typedef struct imagine_call_request {
     const char *method; /* NULL: "POST" with a body, else "GET" */
     const char *url;
     const imagine_header_t *headers; /* beside Authorization and Content-Type; dropped, like those,
-                                        when a redirect leads to another host */
+                                        when a redirect leads to another host. One whose value is
+                                        NULL is left out */
     size_t header_count;
     imagine_body_t *body;
     int32_t auth;              /* IMAGINE_AUTH_… */

@@ -705,8 +705,8 @@ const char *imagine_call_task_id(const imagine_call_t *call) {
     return call->task_id;
 }
 
-void imagine_call_set_state(imagine_call_t *call, void *state) {
-    call->state = state;
+void imagine_call_set_state(imagine_call_t *call, const void *state) {
+    call->state = (void *)(uintptr_t)state;
 }
 
 void *imagine_call_state(const imagine_call_t *call) {

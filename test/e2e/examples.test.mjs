@@ -1,7 +1,7 @@
 // examples.test.mjs: the programs that users copy from, and the README's own, compiled and run.
 import assert from "node:assert/strict";
 import http from "node:http";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import { build, listen, root, run, scratch, startServer, startUpstream } from "../support/harness.mjs";
@@ -90,6 +90,41 @@ test("stream prints a text as it comes, or why there is none", async () => {
   const bad = await run(example("stream"), ["a lighthouse", "gitee/qwen-3"], { env: { ...env, GITEE_TOKENS: "" } });
   assert.equal(bad.code, 1);
   assert.match(bad.stderr, /error_gitee_token_required/);
+});
+
+test("file_storage keeps what a client learned, for the next one", async () => {
+  const folder = path.join(scratch(), "state");
+  const env = { ...upstream.settings, GITEE_TOKENS: "spent,good" };
+  await upstream.control({ tokens: { spent: { state: "exhausted", shape: "429" } } });
+  const make = () => run(example("file_storage"), [folder, "a sea", "gitee/flux-2"], { env });
+  for (let i = 0; i < 3; i++) {
+    const { code, stdout, stderr } = await make();
+    assert.equal(code, 0, stdout + stderr);
+    assert.match(stdout, /^http/);
+  }
+  const sent = (await upstream.log("generations")).map((entry) => entry.token);
+  assert.deepEqual(sent, ["spent", "good", "good", "good"]);
+  assert.ok(readdirSync(folder).every((name) => /^[0-9a-f]{16}\.value$/.test(name)));
+  for (const name of readdirSync(folder)) assert.ok(!readFileSync(path.join(folder, name), "utf8").includes("spent"), "a token, not its fingerprint");
+});
+
+test("generate tells a setting that makes no sense", async () => {
+  const { code, stderr } = await run(example("generate"), ["a sea", "sea.png"], { cwd: scratch(), env: { TIMEOUT_IMAGE_MS: "soon", STATE_FILE: ":memory:" } });
+  assert.equal(code, 1);
+  assert.match(stderr, /^TIMEOUT_IMAGE_MS: a whole number/);
+});
+
+test("the headers' initializers are C++, too", async () => {
+  const cwd = scratch();
+  writeFileSync(path.join(cwd, "picture.cpp"), `#include <imagine.h>
+    int main() {
+        imagine_options_t options = IMAGINE_OPTIONS_INIT;
+        imagine_params_t params = IMAGINE_PARAMS_INIT;
+        return options.size == sizeof(options) && params.size == sizeof(params) && params.prompt == nullptr ? 0 : 1;
+    }`);
+  const compiled = await run(process.env.CXX ?? "c++", ["-std=c++11", "-pedantic", "-Wall", "-Werror", `-I${root}/include`, "-o", "picture", "picture.cpp"], { cwd });
+  assert.equal(compiled.code, 0, compiled.stderr);
+  assert.equal((await run(path.join(cwd, "picture"), [], { cwd })).code, 0);
 });
 
 test("embed_gateway has the whole API", async () => {

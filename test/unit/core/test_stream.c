@@ -33,7 +33,7 @@ static void next_piece(imagine_call_t *call) {
         return;
     }
     imagine_call_delta(call, *at, strlen(*at));
-    imagine_call_set_state(call, (void *)(uintptr_t)(at + 1));
+    imagine_call_set_state(call, at + 1);
     imagine_call_sleep(call, 10, next_piece);
 }
 
