@@ -9,16 +9,13 @@
 #include "providers/builtin.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "providers/nearest.h"
 #include "providers/picture_size.h"
 
 #define PARTS_MAX 256      /* of an answer that are looked at */
-#define RATIOS_MAX 32      /* of the catalogue's list */
-#define DURATIONS_MAX 16   /* the same */
 #define PREDICT_S 120      /* what a video usually takes, for a catalogue that does not say */
 #define INVALID_ARGUMENT 3 /* google.rpc.Code: the request's fault */
 /* The path of an operation. Anything else in it would lead elsewhere. */
@@ -87,36 +84,11 @@ static imagine_body_t *question(imagine_call_t *call, const char *instruction) {
     return body;
 }
 
-/* How far "16:9" is from a size, in the logarithm. */
-static double distance(const char *ratio, double width, double height) {
-    char *end;
-    double wide = (double)strtoul(ratio, &end, 10);
-    double high = *end == ':' ? (double)strtoul(end + 1, NULL, 10) : 0;
-    return wide > 0 && high > 0 ? fabs(log(width / height * high / wide)) : HUGE_VAL;
-}
-
-/* The one of the catalogue's "ratios" that is nearest to the size; NULL: the caller wants none. A
- * ratio that only Gemini knows stands in `ar` beside a square size. */
+/* The one of the catalogue's "ratios" that is nearest to the size; NULL: the caller wants none. */
 static const char *aspect_ratio(imagine_call_t *call) {
     const imagine_params_t *params = imagine_call_params(call);
-    const char *nearest = NULL;
-    double least = HUGE_VAL;
-    if (params->width == 0 || params->height == 0)
-        return NULL;
-    for (int i = 0; i < RATIOS_MAX; i++) {
-        const char *ratio = imagine_call_option(call, imagine_call_printf(call, "ratios[%d]", i));
-        double away;
-        if (ratio == NULL)
-            break;
-        if (params->width == params->height && params->ar != NULL && strcmp(ratio, params->ar) == 0)
-            return ratio;
-        away = distance(ratio, params->width, params->height);
-        if (away < least) {
-            least = away;
-            nearest = ratio;
-        }
-    }
-    return nearest;
+    imi_size_t size = {params->width, params->height};
+    return size.width != 0 && size.height != 0 ? imi_nearest_shape(call, "ratios", size) : NULL;
 }
 
 /* ---- reading ----------------------------------------------------------------------------------
@@ -362,21 +334,6 @@ static void poll_task(imagine_call_t *call);
 static void on_polled(imagine_call_t *call, const imagine_http_response_t *response);
 static void on_downloaded(imagine_call_t *call, const imagine_http_response_t *response);
 
-/* The nearest of the catalogue's "durations", in seconds; without such a list any whole one. */
-static int64_t duration(imagine_call_t *call) {
-    double wanted = imagine_call_params(call)->duration_s;
-    int64_t nearest = 0;
-    for (int i = 0; i < DURATIONS_MAX; i++) {
-        int64_t known =
-            imagine_call_option_int(call, imagine_call_printf(call, "durations[%d]", i), 0);
-        if (known == 0)
-            break;
-        if (nearest == 0 || fabs((double)known - wanted) < fabs((double)nearest - wanted))
-            nearest = known;
-    }
-    return nearest != 0 ? nearest : llround(wanted);
-}
-
 static void video(imagine_call_t *call) {
     const imagine_params_t *params = imagine_call_params(call);
     const imagine_image_t *image = imagine_call_image(call, 0);
@@ -395,7 +352,8 @@ static void video(imagine_call_t *call) {
     imagine_body_open_object(body, "parameters");
     imagine_body_put_text(body, "aspectRatio", aspect_ratio(call));
     if (params->duration_s > 0)
-        imagine_body_put_int(body, "durationSeconds", duration(call));
+        imagine_body_put_int(body, "durationSeconds",
+                             imi_nearest_number(call, "durations", params->duration_s));
     imagine_body_put_text(body, "negativePrompt", params->negative_prompt);
     if (params->has_seed != 0)
         imagine_body_put_int(body, "seed", params->seed);
