@@ -1,4 +1,6 @@
-/* client.h: what one client holds together, and the door through which other threads come in. */
+/* client.h: what one client holds together, and what all its parts need: the clocks, random
+ * numbers, the door through which other threads come in. It knows its parts by name only; who opens
+ * and closes them is lifetime.c. */
 #ifndef IMI_CORE_CLIENT_H
 #define IMI_CORE_CLIENT_H
 
@@ -11,23 +13,15 @@
 #include "imagine/io.h"
 #include "core/catalogue.h"
 #include "core/pool.h"
-#include "core/registry.h"
-#include "core/webhook.h"
+#include "wire/arena.h"
 #include "wire/list.h"
 #include "wire/map.h"
 #include "wire/mem.h"
 #include "wire/urlcheck.h"
 
+typedef struct imi_provider imi_provider_t;
 typedef struct imi_sync imi_sync_t;
-
-typedef enum imi_action {
-    IMI_GENERATE,
-    IMI_EDIT,
-    IMI_TEXT,
-    IMI_VIDEO,
-    IMI_UPSCALE,
-    IMI_TASK_STATUS,
-} imi_action_t;
+typedef struct imi_webhooks imi_webhooks_t;
 
 /* Time limits of one exchange each, in ms; the names are those of the settings. */
 typedef struct imi_limits {
@@ -62,14 +56,16 @@ struct imagine {
     size_t secret_count;
 
     imi_catalogue_t *catalogue;
-    imi_registry_t registry;
+    imi_provider_t **providers; /* in order of registration */
+    size_t provider_count;
+    imi_pool_changed_cb on_mark; /* of every provider's pool, with the provider */
     imi_sync_t *sync;
     struct imi_hosting *hosting;
     uint32_t former_syncs;  /* storages that were replaced and are still closing */
     imi_map_t tasks;        /* id -> imi_task_t */
     imi_list_t ended_tasks; /* oldest first */
     size_t kept_size;       /* of all outcomes */
-    imi_webhooks_t webhooks;
+    imi_webhooks_t *webhooks;
 
     imi_list_t requests; /* accepted and not over, and those whose work goes on without a caller */
     uint32_t last_number;
@@ -78,6 +74,7 @@ struct imagine {
     bool is_closing;
     bool is_closed;  /* all but the io is gone */
     bool is_awaited; /* imagine_close() waits on another thread, and closes the io itself */
+    imagine_timer_cb close_turn; /* the next step of closing */
     imagine_timer_t *close_timer;
     imagine_closed_cb on_closed;
     void *closed_user;
@@ -102,11 +99,9 @@ uint64_t imi_random64(const imagine_t *im);
 
 void imi_client_retain(imagine_t *im);
 void imi_client_release(imagine_t *im); /* memory only */
-/* A request has left the list: closing may go on. */
+/* Closing: `close_turn` runs in a later turn of the loop. */
+void imi_client_close_later(imagine_t *im, uint64_t delay_ms);
+/* A request has left the list, or a former storage is closed: closing may go on. */
 void imi_client_request_gone(imagine_t *im);
-
-const char *imi_action_name(imi_action_t action);
-/* Accepts both spellings; -1: none. */
-int imi_action_from_name(const char *name);
 
 #endif

@@ -7,7 +7,9 @@
 #include "core/catalogue_files.h"
 #include "core/client.h"
 #include "core/hosting.h"
+#include "core/registry.h"
 #include "core/secret.h"
+#include "core/webhook.h"
 #include "imagine/storage.h"
 #include "wire/json.h"
 
@@ -146,8 +148,8 @@ static void apply_overlay(config_t *config) {
 static int providers_step(void *user) {
     config_t *config = user;
     imagine_t *im = config->im;
-    for (size_t i = 0; i < im->registry.count && config->err == 0; i++) {
-        const char *provider = im->registry.providers[i]->name, *value;
+    for (size_t i = 0; i < im->provider_count && config->err == 0; i++) {
+        const char *provider = im->providers[i]->name, *value;
         char name[SETTING_SIZE_MAX];
         int err = 0;
         setting_name(name, provider, "TOKENS");

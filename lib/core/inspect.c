@@ -76,9 +76,9 @@ static int providers_step(void *user) {
     imi_buf_init(&buf, NULL, 0);
     imi_json_begin(&writer, &buf);
     imi_json_open_array(&writer, NULL);
-    for (size_t i = 0; i < look->im->registry.count; i++)
-        if (imi_provider_is_visible(look->im->registry.providers[i]))
-            imi_json_put_text(&writer, NULL, look->im->registry.providers[i]->name);
+    for (size_t i = 0; i < look->im->provider_count; i++)
+        if (imi_provider_is_visible(look->im->providers[i]))
+            imi_json_put_text(&writer, NULL, look->im->providers[i]->name);
     imi_json_close_array(&writer);
     look->text = imi_buf_take(&buf, NULL);
     return 1;

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "core/client.h"
-#include "core/request.h"
 #include "wire/buf.h"
 #include "wire/json.h"
 #include "wire/time.h"
@@ -29,15 +28,14 @@ void imi_log(imagine_t *im, int32_t level, const char *format, ...) {
     im->io->log(im->io->context, level, line);
 }
 
-void imi_trace(const imagine_request_t *request, const char *format, ...) {
-    const imagine_t *im = request->im;
+void imi_log_trace(imagine_t *im, uint32_t request_number, const char *format, ...) {
     char line[IMI_LOG_LINE_SIZE_MAX];
     va_list arguments;
     int head_size;
     if (!is_wanted(im, IMAGINE_LOG_TRACE))
         return;
     head_size = snprintf(line, sizeof(line), "[%4" PRIu64 "] r%" PRIu32 " ",
-                         imi_now_ms(im) - im->opened_at_ms, request->number);
+                         imi_now_ms(im) - im->opened_at_ms, request_number);
     va_start(arguments, format);
     vsnprintf(line + head_size, sizeof(line) - (size_t)head_size, format, arguments);
     va_end(arguments);

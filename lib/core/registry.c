@@ -3,8 +3,8 @@
 
 #include <string.h>
 
+#include "core/action.h"
 #include "core/client.h"
-#include "core/sync.h"
 #include "providers/builtin.h"
 #include "wire/str.h"
 
@@ -32,23 +32,22 @@ static bool copy_code(imagine_provider_t *out, const imagine_provider_t *code) {
 
 int imi_registry_add(imagine_t *im, const char *name, const imagine_provider_t *code) {
     const imi_mem_t *mem = &im->mem;
-    imi_registry_t *registry = &im->registry;
     imi_provider_t **providers, *provider;
-    if (!is_name(name) || registry->count == PROVIDERS_MAX)
+    if (!is_name(name) || im->provider_count == PROVIDERS_MAX)
         return IMAGINE_EINVAL;
     if (imi_registry_find(im, name) != NULL)
         return IMAGINE_EEXIST;
-    providers = imi_mem_resize(mem, registry->providers,
-                               (registry->count + 1) * sizeof(*registry->providers));
+    providers =
+        imi_mem_resize(mem, im->providers, (im->provider_count + 1) * sizeof(*im->providers));
     if (providers == NULL)
         return IMAGINE_ENOMEM;
-    registry->providers = providers;
+    im->providers = providers;
     provider = imi_mem_zalloc(mem, sizeof(*provider));
     if (provider == NULL)
         return IMAGINE_ENOMEM;
     provider->im = im;
     provider->name = imi_mem_strdup(mem, name);
-    provider->pool = imi_pool_new(mem, im->seed, imi_sync_mark_changed, provider);
+    provider->pool = imi_pool_new(mem, im->seed, im->on_mark, provider);
     imi_breaker_init(&provider->breaker);
     if (provider->name == NULL || provider->pool == NULL || !copy_code(&provider->code, code)) {
         int err =
@@ -59,14 +58,14 @@ int imi_registry_add(imagine_t *im, const char *name, const imagine_provider_t *
         imi_mem_free(mem, provider);
         return err;
     }
-    providers[registry->count++] = provider;
+    providers[im->provider_count++] = provider;
     return 0;
 }
 
 imi_provider_t *imi_registry_find(const imagine_t *im, const char *name) {
-    for (size_t i = 0; i < im->registry.count; i++)
-        if (strcmp(im->registry.providers[i]->name, name) == 0)
-            return im->registry.providers[i];
+    for (size_t i = 0; i < im->provider_count; i++)
+        if (strcmp(im->providers[i]->name, name) == 0)
+            return im->providers[i];
     return NULL;
 }
 
@@ -76,8 +75,8 @@ bool imi_provider_is_visible(const imi_provider_t *provider) {
         return true;
     if (im->sample_mode == IMI_SAMPLE_OFF)
         return false;
-    for (size_t i = 0; i < im->registry.count; i++)
-        if (!imi_pool_is_empty(im->registry.providers[i]->pool))
+    for (size_t i = 0; i < im->provider_count; i++)
+        if (!imi_pool_is_empty(im->providers[i]->pool))
             return false;
     return true;
 }
@@ -117,15 +116,16 @@ int imi_registry_adopt(imagine_t *im) {
 
 void imi_registry_reset(imagine_t *im) {
     const imi_mem_t *mem = &im->mem;
-    for (size_t i = 0; i < im->registry.count; i++) {
-        imi_provider_t *provider = im->registry.providers[i];
+    for (size_t i = 0; i < im->provider_count; i++) {
+        imi_provider_t *provider = im->providers[i];
         imi_pool_free(provider->pool);
         imi_mem_free(mem, provider->api_base);
         imi_mem_free(mem, provider->name);
         imi_mem_free(mem, provider);
     }
-    imi_mem_free(mem, im->registry.providers);
-    im->registry = (imi_registry_t){NULL, 0};
+    imi_mem_free(mem, im->providers);
+    im->providers = NULL;
+    im->provider_count = 0;
 }
 
 bool imi_provider_can_serve(imi_provider_t *provider) {
@@ -146,8 +146,8 @@ imagine_call_cb imi_provider_action(const imi_provider_t *provider, int action) 
 
 const char *imi_registry_names(const imagine_t *im, imi_arena_t *arena) {
     const char *names = "";
-    for (size_t i = 0; i < im->registry.count && names != NULL; i++) {
-        const imi_provider_t *provider = im->registry.providers[i];
+    for (size_t i = 0; i < im->provider_count && names != NULL; i++) {
+        const imi_provider_t *provider = im->providers[i];
         if (imi_provider_is_visible(provider))
             names = imi_arena_printf(arena, "%s%s%s", names, names[0] != '\0' ? ", " : "",
                                      provider->name);

@@ -8,10 +8,10 @@
 
 #include "imagine/provider.h"
 #include "core/breaker.h"
-#include "core/catalogue.h"
+#include "core/client.h"
 #include "core/pool.h"
 
-typedef struct imi_provider {
+struct imi_provider {
     char *name;
     imagine_provider_t code; /* copied; `name` and `catalogue` in it are not ours and not used */
     imi_pool_t *pool;
@@ -19,12 +19,7 @@ typedef struct imi_provider {
     char *api_base;              /* override, or NULL */
     uint64_t anonymous_until_ms; /* the quota without a token is spent until then (monotonic) */
     imagine_t *im;
-} imi_provider_t;
-
-typedef struct imi_registry {
-    imi_provider_t **providers; /* in order of registration */
-    size_t count;
-} imi_registry_t;
+};
 
 /* 0, IMAGINE_EINVAL, IMAGINE_EEXIST, IMAGINE_ENOMEM. */
 int imi_registry_add(imagine_t *im, const char *name, const imagine_provider_t *code);

@@ -9,12 +9,10 @@
 #include "core/delivery.h"
 #include "core/fetch.h"
 #include "core/job.h"
-#include "core/log.h"
 #include "core/params.h"
 #include "core/reason.h"
 #include "core/result.h"
 #include "core/secret.h"
-#include "core/sync.h"
 #include "wire/assert.h"
 #include "wire/str.h"
 #include "wire/time.h"
@@ -40,7 +38,7 @@ imagine_request_t *imi_request_new(imagine_t *im, imi_action_t action) {
     request->action = action;
     request->image_field = "image";
     imi_list_init(&request->link);
-    imi_list_init(&request->state_link);
+    imi_list_init(&request->state.link);
     imi_arena_init(&request->arena, &request->mem, 256);
     imi_arena_init(&request->pictures, &request->mem, 0);
     imi_buf_init(&request->json, &request->mem, 0);
@@ -259,16 +257,16 @@ static void attempt_all(imagine_request_t *request) {
         attempt(request);
 }
 
-static void admit(imagine_request_t *request) {
-    if (imi_sync_is_loading(request->im)) {
-        imi_sync_wait(request->im, request);
-        return;
-    }
-    attempt_all(request);
+static void on_state_loaded(imi_sync_waiter_t *waiter) {
+    attempt_all(IMI_CONTAINER(waiter, imagine_request_t, state));
 }
 
-void imi_request_state_loaded(imagine_request_t *request) {
-    attempt_all(request);
+static void admit(imagine_request_t *request) {
+    request->state.on_loaded = on_state_loaded;
+    if (imi_sync_is_loading(request->im))
+        imi_sync_wait(request->im, &request->state);
+    else
+        attempt_all(request);
 }
 
 static void fail_named(imagine_request_t *request, int error, uint64_t retry_after_ms,
@@ -579,7 +577,7 @@ static void delist(imagine_request_t *request) {
     IMI_ASSERT(!imi_list_is_empty(&request->link) && atomic_load(&request->is_over));
     stop_timer(request, &request->timer);
     stop_timer(request, &request->wait);
-    imi_list_remove(&request->state_link);
+    imi_list_remove(&request->state.link);
     imi_list_remove(&request->link);
     drop_input(request);
     if (request->catalogue != NULL)
@@ -683,7 +681,7 @@ void imi_request_fail(imagine_request_t *request, int error, const char *message
 /* Ends what is under way without a word; true: nothing goes on. */
 static bool stop_work(imagine_request_t *request, bool is_closing) {
     stop_timer(request, &request->wait);
-    imi_list_remove(&request->state_link);
+    imi_list_remove(&request->state.link);
     if (request->delivery != NULL) {
         if (!is_closing)
             return false;

@@ -12,13 +12,20 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "core/action.h"
 #include "core/call.h"
 #include "core/client.h"
 #include "core/exchange.h"
+#include "core/log.h"
+#include "core/registry.h"
+#include "core/sync.h"
 #include "core/task.h"
 #include "wire/arena.h"
 #include "wire/list.h"
 #include "wire/str.h"
+
+/* As imi_log(), with the request's number in front. */
+#define imi_trace(request, ...) imi_log_trace((request)->im, (request)->number, __VA_ARGS__)
 
 #define IMI_IMAGES_MAX 16
 #define IMI_IMAGE_SIZE_MAX (50u * 1024 * 1024)
@@ -38,6 +45,8 @@ struct imagine_request {
     atomic_uint refs;      /* the callers', the list's, the call's */
     atomic_bool has_ended; /* the result stands */
     atomic_bool is_over;   /* and `done` has run */
+    bool is_starting;      /* inside the call that accepts it: an end is put off */
+    bool is_giving_up;     /* a task: what comes of it is nobody's */
     imagine_t *im;         /* memory is held by a reference; use it only on the loop's thread */
     imi_mem_t mem;         /* a copy: outlives the client */
     imi_list_t link;
@@ -62,16 +71,14 @@ struct imagine_request {
     uint64_t deadline_at_ms;
     imagine_timer_t *timer; /* the deadline; at the very end, the deferred end */
     imagine_timer_t *wait;  /* a pause between attempts */
-    bool is_starting;       /* inside the call that accepts it: an end is put off */
     bool cancels_task;      /* task_id_asked's */
-    bool is_giving_up;      /* a task: what comes of it is nobody's */
     bool is_delivering;     /* inside params.on_piece: so is leaving */
     bool has_left;          /* … which the caller did */
     bool is_paused;         /* by imagine_pause() */
     bool is_fetching;
     bool has_json;
-    bool is_input_unwanted; /* by this one */
-    imi_list_t state_link;
+    bool is_input_unwanted;  /* by this one */
+    imi_sync_waiter_t state; /* waits for the first load of the store */
 
     imi_catalogue_t *catalogue;
     const imi_catalogue_provider_t *entry;
@@ -132,8 +139,6 @@ void imi_request_became_task(imagine_request_t *request, const char *task_id, ui
 /* Ends it for the caller; `message` in any memory, masked and cleaned here. */
 void imi_request_fail(imagine_request_t *request, int error, const char *message);
 void imi_request_succeed(imagine_request_t *request);
-/* The state has been loaded: the requests that waited for it go on. */
-void imi_request_state_loaded(imagine_request_t *request);
 /* What it brought, which nobody is told any more, becomes a task that has ended. */
 void imi_request_keep(imagine_request_t *request);
 /* The caller leaves (IMAGINE_ECANCELED), or the deadline has passed (IMAGINE_ETIMEDOUT). */

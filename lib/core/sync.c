@@ -11,16 +11,11 @@
 #include <string.h>
 
 #include "core/log.h"
-#include "core/request.h"
-#include "core/task.h"
 #include "wire/assert.h"
-#include "wire/json.h"
 #include "wire/list.h"
 #include "wire/map.h"
+#include "wire/str.h"
 
-#define TOKEN_PREFIX "token/"
-#define TASK_PREFIX "task/"
-#define WEBHOOK_PREFIX "webhook/"
 #define LOAD_WAIT_MS 250
 #define RETRY_MS 5000
 #define FLUSH_WAIT_MS 1000
@@ -43,12 +38,14 @@ struct imi_sync {
     imagine_storage_t *storage;
     const imagine_storage_driver_t *driver;
     void *self;
+    const imi_sync_kind_t *kinds;
+    size_t kind_count;
     bool is_started;
     bool is_loading;
     int lists_left;
     bool must_list; /* the last time failed */
     imagine_timer_t *load_timer;
-    imi_list_t waiting; /* requests, by state_link */
+    imi_list_t waiting; /* imi_sync_waiter_t */
     imi_map_t pending;  /* key -> pending_t */
     imi_list_t order;   /* of pending, oldest change first */
     imagine_timer_t *retry_timer;
@@ -86,9 +83,9 @@ static void loaded(imi_sync_t *sync) {
         imi_list_append(&waiting, node);
     }
     while (!imi_list_is_empty(&waiting)) {
-        imagine_request_t *request = IMI_CONTAINER(waiting.next, imagine_request_t, state_link);
-        imi_list_remove(&request->state_link);
-        imi_request_state_loaded(request);
+        imi_sync_waiter_t *waiter = IMI_CONTAINER(waiting.next, imi_sync_waiter_t, link);
+        imi_list_remove(&waiter->link);
+        waiter->on_loaded(waiter);
     }
 }
 
@@ -111,33 +108,17 @@ static void complain(imi_sync_t *sync, int error) {
             imagine_err_name(error));
 }
 
-/* "token/<provider>/<fingerprint>" or "token/<provider>/<fingerprint>/<model>" */
-static void load_mark(imagine_t *im, const imagine_storage_entry_t *entry) {
-    imi_slice_t rest = imi_slice_of(entry->key + sizeof(TOKEN_PREFIX) - 1), name, fingerprint;
-    imi_slice_t json = {entry->value, entry->value_size};
-    imi_slice_t state = imi_json_plain_text(imi_json_get(json, "state"));
-    imi_provider_t *provider;
-    int64_t until;
-    char provider_name[64], fingerprint_text[IMI_FINGERPRINT_SIZE + 1];
-    if (!imi_slice_split(&rest, '/', &name) || !imi_slice_split(&rest, '/', &fingerprint) ||
-        name.size >= sizeof(provider_name) || fingerprint.size != IMI_FINGERPRINT_SIZE ||
-        !imi_json_whole_number(imi_json_get(json, "until"), &until))
-        return;
-    snprintf(provider_name, sizeof(provider_name), "%.*s", (int)name.size, name.data);
-    snprintf(fingerprint_text, sizeof(fingerprint_text), "%.*s", (int)fingerprint.size,
-             fingerprint.data);
-    provider = imi_registry_find(im, provider_name);
-    if (provider == NULL)
-        return;
-    imi_pool_apply(provider->pool, fingerprint_text, rest.data != NULL ? rest.data : "",
-                   imi_slice_equals(state, "cooling") ? IMI_TOKEN_COOLING : IMI_TOKEN_EXHAUSTED,
-                   until, imi_clock(im));
-}
-
 static void list_later(imi_sync_t *sync, int error) {
     sync->must_list = true;
     complain(sync, error);
     retry_later(sync);
+}
+
+static const imi_sync_kind_t *kind_of(const imi_sync_t *sync, const char *key) {
+    for (size_t i = 0; i < sync->kind_count; i++)
+        if (imi_text_starts_with(key, sync->kinds[i].prefix))
+            return &sync->kinds[i];
+    return NULL;
 }
 
 static void on_listed(int status, const imagine_storage_entry_t *entries, size_t entry_count,
@@ -147,12 +128,9 @@ static void on_listed(int status, const imagine_storage_entry_t *entries, size_t
     if (status != 0)
         list_later(sync, status);
     for (size_t i = 0; i < entry_count && !sync->is_closing; i++) {
-        if (imi_text_starts_with(entries[i].key, TOKEN_PREFIX))
-            load_mark(im, &entries[i]);
-        else if (imi_text_starts_with(entries[i].key, TASK_PREFIX))
-            imi_task_load(im, entries[i].key, entries[i].value, entries[i].value_size);
-        else if (imi_text_starts_with(entries[i].key, WEBHOOK_PREFIX))
-            imi_webhook_load(im, entries[i].key, entries[i].value, entries[i].value_size);
+        const imi_sync_kind_t *kind = kind_of(sync, entries[i].key);
+        if (kind != NULL)
+            kind->load(im, entries[i].key, entries[i].value, entries[i].value_size);
     }
     IMI_ASSERT(sync->lists_left > 0); /* the driver tells the last one once */
     if (is_last != 0 && --sync->lists_left == 0 && !sync->is_closing)
@@ -160,11 +138,9 @@ static void on_listed(int status, const imagine_storage_entry_t *entries, size_t
 }
 
 static void list_all(imi_sync_t *sync) {
-    /* Webhooks before tasks: one that ends once more has told so already. */
-    static const char *const prefixes[] = {TOKEN_PREFIX, WEBHOOK_PREFIX, TASK_PREFIX};
     sync->must_list = false;
-    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
-        int err = sync->driver->list(sync->self, prefixes[i], on_listed, sync);
+    for (size_t i = 0; i < sync->kind_count; i++) {
+        int err = sync->driver->list(sync->self, sync->kinds[i].prefix, on_listed, sync);
         if (err == 0)
             sync->lists_left++;
         else
@@ -193,8 +169,8 @@ bool imi_sync_is_loading(const imagine_t *im) {
     return im->sync != NULL && im->sync->is_loading;
 }
 
-void imi_sync_wait(imagine_t *im, imagine_request_t *request) {
-    imi_list_append(&im->sync->waiting, &request->state_link);
+void imi_sync_wait(imagine_t *im, imi_sync_waiter_t *waiter) {
+    imi_list_append(&im->sync->waiting, &waiter->link);
 }
 
 /* ---- writing ----------------------------------------------------------------------------------
@@ -320,29 +296,6 @@ int imi_sync_get(imagine_t *im, const char *key, imagine_storage_get_cb done, vo
     return sync->driver->get(sync->self, key, done, user);
 }
 
-void imi_sync_mark_changed(const char *fingerprint, const char *model, imi_token_state_t state,
-                           int64_t until_unix_ms, void *user) {
-    const imi_provider_t *provider = user;
-    imagine_t *im = provider->im;
-    int64_t left_ms = until_unix_ms - im->io->unix_ms(im->io->context);
-    char key[IMAGINE_STORAGE_KEY_SIZE_MAX + 1], value[96];
-    int size;
-    /* An invalid token is looked at anew by every process: its owner may have renewed it. */
-    if (state == IMI_TOKEN_INVALID)
-        return;
-    size = snprintf(key, sizeof(key), TOKEN_PREFIX "%s/%s%s%s", provider->name, fingerprint,
-                    model[0] != '\0' ? "/" : "", model);
-    if (size < 0 || (size_t)size >= sizeof(key))
-        return;
-    if (state == IMI_TOKEN_ACTIVE || left_ms <= 0) {
-        imi_sync_put(im, key, NULL, 0, 0);
-        return;
-    }
-    size = snprintf(value, sizeof(value), "{\"state\":\"%s\",\"until\":%" PRId64 "}",
-                    state == IMI_TOKEN_COOLING ? "cooling" : "exhausted", until_unix_ms);
-    imi_sync_put(im, key, value, (size_t)size, (uint64_t)left_ms);
-}
-
 /* ---- life -------------------------------------------------------------------------------------
  */
 
@@ -415,13 +368,16 @@ static void on_former_closed(void *user) {
     imi_client_request_gone(im); /* a client that is closing waits for it */
 }
 
-int imi_sync_attach(imagine_t *im, imagine_storage_t *storage) {
+int imi_sync_attach(imagine_t *im, imagine_storage_t *storage, const imi_sync_kind_t *kinds,
+                    size_t kind_count) {
     imi_sync_t *sync = imi_mem_zalloc(&im->mem, sizeof(*sync));
     imi_sync_t *former = im->sync;
     int err = IMAGINE_ENOMEM;
     if (sync != NULL) {
         sync->im = im;
         sync->storage = storage;
+        sync->kinds = kinds;
+        sync->kind_count = kind_count;
         sync->driver = imagine_storage_driver(storage, &sync->self);
         imi_list_init(&sync->waiting);
         imi_list_init(&sync->order);

@@ -5,19 +5,35 @@
 #define IMI_CORE_SYNC_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "imagine/storage.h"
 #include "core/client.h"
+#include "wire/list.h"
 
-/* Takes the storage over, closes the former one. */
-int imi_sync_attach(imagine_t *im, imagine_storage_t *storage);
+/* A kind of record: whoever keeps such records takes them back when the store is read. */
+typedef struct imi_sync_kind {
+    const char *prefix; /* of its keys */
+    void (*load)(imagine_t *im, const char *key, const void *value, size_t value_size);
+} imi_sync_kind_t;
+
+/* Inside whatever waits for the first load. */
+typedef struct imi_sync_waiter {
+    imi_list_t link; /* leaves when it is removed */
+    void (*on_loaded)(struct imi_sync_waiter *waiter);
+} imi_sync_waiter_t;
+
+/* Takes the storage over, closes the former one. `kinds` (borrowed) are read in their order. */
+int imi_sync_attach(imagine_t *im, imagine_storage_t *storage, const imi_sync_kind_t *kinds,
+                    size_t kind_count);
 /* Writes what is pending, for a second at most, then closes the storage and calls back once. */
 void imi_sync_close(imagine_t *im, imagine_closed_cb closed, void *user);
 
 /* Once more, for tokens and providers that came later than the storage. */
 void imi_sync_reload(imagine_t *im);
 bool imi_sync_is_loading(const imagine_t *im);
-void imi_sync_wait(imagine_t *im, imagine_request_t *request);
+void imi_sync_wait(imagine_t *im, imi_sync_waiter_t *waiter);
 
 /* Keep `value` (copied; NULL: remove) under a key; a later write of the same key replaces a pending
  * one. Memory that runs out is logged: the store then lags behind. */
@@ -25,9 +41,5 @@ void imi_sync_put(imagine_t *im, const char *key, const char *value, size_t valu
                   uint64_t ttl_ms);
 /* 0 when `done` will come. */
 int imi_sync_get(imagine_t *im, const char *key, imagine_storage_get_cb done, void *user);
-
-/* For pools: a mark has changed. `user` is the imi_provider_t. */
-void imi_sync_mark_changed(const char *fingerprint, const char *model, imi_token_state_t state,
-                           int64_t until_unix_ms, void *user);
 
 #endif

@@ -21,8 +21,7 @@
 #include "wire/json.h"
 #include "wire/str.h"
 
-#define KEY_PREFIX "task/"
-#define KEY_SIZE (sizeof(KEY_PREFIX) + IMI_TASK_ID_SIZE_MAX)
+#define KEY_SIZE (sizeof(IMI_TASK_PREFIX) + IMI_TASK_ID_SIZE_MAX)
 #define ID_SIZE_MIN 16
 #define STORE_WAIT_MS 900 /* task-status answers within a second */
 #define SEAL_CONTEXT "task"
@@ -56,7 +55,7 @@ static bool add_task(imagine_t *im, imi_task_t *task) {
 }
 
 static void set_key(char out[KEY_SIZE], const char *id) {
-    snprintf(out, KEY_SIZE, KEY_PREFIX "%s", id);
+    snprintf(out, KEY_SIZE, IMI_TASK_PREFIX "%s", id);
 }
 
 static const char *const state_names[] = {"processing", "success", "failed"};
@@ -445,7 +444,8 @@ static void resume(imagine_t *im, imi_task_t *task) {
 
 void imi_task_load(imagine_t *im, const char *key, const void *value, size_t value_size) {
     imi_slice_t json = {value, value_size};
-    const char *id = imi_text_starts_with(key, KEY_PREFIX) ? key + sizeof(KEY_PREFIX) - 1 : key;
+    const char *id =
+        imi_text_starts_with(key, IMI_TASK_PREFIX) ? key + sizeof(IMI_TASK_PREFIX) - 1 : key;
     imi_task_t *task;
     if (!imi_task_is_id(id) || imi_map_get(&im->tasks, id, strlen(id)) != NULL ||
         !imi_json_valid(json, 4, NULL))

@@ -7,9 +7,11 @@
 #include <stdint.h>
 
 #include "imagine/provider.h"
+#include "core/action.h"
 #include "core/client.h"
 #include "wire/list.h"
 
+#define IMI_TASK_PREFIX "task/" /* of keys in the store */
 #define IMI_TASK_KEPT_MS (24 * 60 * 60 * 1000)
 #define IMI_TASKS_SIZE_MAX                                                \
     ((size_t)256 * 1024 * 1024) /* outcomes in memory; then the oldest go \

@@ -72,14 +72,14 @@ static imi_webhook_host_t *find_host(imagine_t *im, imi_slice_t text) {
         char c = text.data[i];
         host->name[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
     }
-    known = imi_map_get(&im->webhooks.hosts, host->name, text.size);
+    known = imi_map_get(&im->webhooks->hosts, host->name, text.size);
     if (known != NULL) {
         imi_mem_free(&im->mem, host);
         return known;
     }
     imi_list_init(&host->link);
     imi_list_init(&host->waiting);
-    if (imi_map_set(&im->webhooks.hosts, host->name, text.size, host) == 0)
+    if (imi_map_set(&im->webhooks->hosts, host->name, text.size, host) == 0)
         return host;
     imi_mem_free(&im->mem, host);
     return NULL;
@@ -89,14 +89,14 @@ static void release_host(imagine_t *im, imi_webhook_host_t *host) {
     if (host->count > 0)
         return;
     imi_list_remove(&host->link);
-    imi_map_remove(&im->webhooks.hosts, host->name, strlen(host->name));
+    imi_map_remove(&im->webhooks->hosts, host->name, strlen(host->name));
     imi_mem_free(&im->mem, host);
 }
 
 /* Takes it in. False: no memory, and it is gone. */
 static bool add(imi_webhook_t *webhook) {
     imagine_t *im = webhook->im;
-    imi_webhooks_t *all = &im->webhooks;
+    imi_webhooks_t *all = im->webhooks;
     imi_webhook_host_t *host = NULL;
     imi_slice_t name;
     if (imi_heap_reserve(&all->due, all->by_id.count + 1) == 0 && read_host(webhook->url, &name))
@@ -115,14 +115,14 @@ static bool add(imi_webhook_t *webhook) {
 
 /* One that has ended, to be looked at and sent again. */
 static void keep(imi_webhook_t *webhook) {
-    imi_webhooks_t *all = &webhook->im->webhooks;
+    imi_webhooks_t *all = webhook->im->webhooks;
     imi_list_append(&all->ended, &webhook->link);
     all->ended_count++;
     all->ended_size += webhook->body_size;
 }
 
 static void unkeep(imi_webhook_t *webhook) {
-    imi_webhooks_t *all = &webhook->im->webhooks;
+    imi_webhooks_t *all = webhook->im->webhooks;
     imi_list_remove(&webhook->link);
     all->ended_count--;
     all->ended_size -= webhook->body_size;
@@ -130,7 +130,7 @@ static void unkeep(imi_webhook_t *webhook) {
 
 static void forget(imi_webhook_t *webhook) {
     imagine_t *im = webhook->im;
-    imi_webhooks_t *all = &im->webhooks;
+    imi_webhooks_t *all = im->webhooks;
     unkeep(webhook);
     all->size -= webhook->body_size;
     imi_map_remove(&all->by_id, webhook->id, strlen(webhook->id));
@@ -141,7 +141,7 @@ static void forget(imi_webhook_t *webhook) {
 
 /* Done whenever one comes or is asked for: no timer that wakes an idle process. */
 static void forget_old(imagine_t *im) {
-    imi_webhooks_t *all = &im->webhooks;
+    imi_webhooks_t *all = im->webhooks;
     int64_t now_unix_ms = im->io->unix_ms(im->io->context);
     while (!imi_list_is_empty(&all->ended)) {
         imi_webhook_t *webhook = IMI_CONTAINER(all->ended.next, imi_webhook_t, link);
@@ -166,7 +166,7 @@ static void on_timer(void *user);
 /* Without memory for a timer, whatever comes next sets it. */
 static void set_timer(imagine_t *im) {
     const imagine_io_t *io = im->io;
-    imi_webhooks_t *all = &im->webhooks;
+    imi_webhooks_t *all = im->webhooks;
     const imi_heap_node_t *first = imi_heap_first(&all->due);
     int64_t now_ms = (int64_t)imi_now_ms(im);
     uint64_t delay_ms;
@@ -188,11 +188,11 @@ static void set_timer(imagine_t *im) {
 static void queue_host(imagine_t *im, imi_webhook_host_t *host) {
     imi_list_remove(&host->link);
     if (!imi_list_is_empty(&host->waiting) && host->in_flight < IMI_WEBHOOKS_PER_HOST_MAX)
-        imi_list_append(&im->webhooks.ready, &host->link);
+        imi_list_append(&im->webhooks->ready, &host->link);
 }
 
 static void make_ready(imi_webhook_t *webhook) {
-    imi_heap_remove(&webhook->im->webhooks.due, &webhook->due);
+    imi_heap_remove(&webhook->im->webhooks->due, &webhook->due);
     imi_list_append(&webhook->host->waiting, &webhook->link);
     if (imi_list_is_empty(&webhook->host->link)) /* else it keeps its turn */
         queue_host(webhook->im, webhook->host);
@@ -201,12 +201,12 @@ static void make_ready(imi_webhook_t *webhook) {
 static void put_off(imi_webhook_t *webhook, int64_t delay_ms) {
     imagine_t *im = webhook->im;
     /* add() has made room. */
-    (void)imi_heap_insert(&im->webhooks.due, &webhook->due, (int64_t)imi_now_ms(im) + delay_ms);
+    (void)imi_heap_insert(&im->webhooks->due, &webhook->due, (int64_t)imi_now_ms(im) + delay_ms);
 }
 
 static void on_timer(void *user) {
     imagine_t *im = user;
-    imi_webhooks_t *all = &im->webhooks;
+    imi_webhooks_t *all = im->webhooks;
     int64_t now_ms = (int64_t)imi_now_ms(im);
     imi_heap_node_t *first;
     all->timer = NULL;
@@ -220,7 +220,7 @@ static void on_timer(void *user) {
 
 /* As many as may begin; then waits for the next one. */
 static void begin_tries(imagine_t *im) {
-    imi_webhooks_t *all = &im->webhooks;
+    imi_webhooks_t *all = im->webhooks;
     while (!im->is_closing && all->in_flight < IMI_WEBHOOKS_IN_FLIGHT_MAX &&
            !imi_list_is_empty(&all->ready)) {
         imi_webhook_host_t *host = IMI_CONTAINER(all->ready.next, imi_webhook_host_t, link);
@@ -253,7 +253,7 @@ static int start_try(imi_webhook_t *webhook) {
     imagine_t *im = webhook->im;
     imagine_http_request_t request = {.size = sizeof(request)};
     imi_webhook_headers_t headers;
-    int err = imi_webhook_sign(&headers, &im->mem, &im->webhooks.secret, webhook->id,
+    int err = imi_webhook_sign(&headers, &im->mem, &im->webhooks->secret, webhook->id,
                                im->io->unix_ms(im->io->context),
                                (imi_slice_t){webhook->body, webhook->body_size});
     if (err != 0)
@@ -295,7 +295,7 @@ static void on_end(const imagine_http_end_t *end, void *user) {
     imi_webhook_host_t *host = webhook->host;
     webhook->exchange = NULL;
     host->in_flight--;
-    im->webhooks.in_flight--;
+    im->webhooks->in_flight--;
     judge(webhook, end->error, end->message);
     /* Whoever waits at this host may: it was full. One that has its turn already keeps it. */
     if (imi_list_is_empty(&host->link))
@@ -381,11 +381,11 @@ int imi_webhook_enqueue(imagine_t *im, const char *url, const char *body, size_t
     if (!read_host(url, &host))
         return IMAGINE_EADDRESS;
     snprintf(id, sizeof(id), IMI_WEBHOOK_ID_PREFIX "%s", task_id);
-    if (imi_map_get(&im->webhooks.by_id, id, strlen(id)) != NULL)
+    if (imi_map_get(&im->webhooks->by_id, id, strlen(id)) != NULL)
         return 0;
-    if (!has_room(&im->webhooks, json.size)) {
+    if (!has_room(im->webhooks, json.size)) {
         imi_log(im, IMAGINE_LOG_ERROR, "webhook.refused id=%s waiting=%zu", id,
-                im->webhooks.by_id.count);
+                im->webhooks->by_id.count);
         return IMAGINE_EBUSY;
     }
     webhook = imi_webhook_new(im, task, url, json);
@@ -399,7 +399,7 @@ int imi_webhook_enqueue(imagine_t *im, const char *url, const char *body, size_t
 }
 
 void imi_webhook_load(imagine_t *im, const char *key, const void *value, size_t value_size) {
-    imi_webhooks_t *all = &im->webhooks;
+    imi_webhooks_t *all = im->webhooks;
     imi_webhook_t *webhook;
     const char *id;
     int64_t delay_ms;
@@ -430,8 +430,8 @@ void imi_webhook_load(imagine_t *im, const char *key, const void *value, size_t 
     set_timer(im);
 }
 
-void imi_webhooks_init(imagine_t *im) {
-    imi_webhooks_t *all = &im->webhooks;
+static void init(imagine_t *im) {
+    imi_webhooks_t *all = im->webhooks;
     imi_map_init(&all->by_id, &im->mem, im->seed);
     imi_map_init(&all->hosts, &im->mem, im->seed);
     imi_heap_init(&all->due, &im->mem);
@@ -440,7 +440,7 @@ void imi_webhooks_init(imagine_t *im) {
 }
 
 void imi_webhooks_reset(imagine_t *im) {
-    imi_webhooks_t *all = &im->webhooks;
+    imi_webhooks_t *all = im->webhooks;
     const imi_map_entry_t *entry;
     size_t position = 0;
     if (all->timer != NULL)
@@ -459,12 +459,27 @@ void imi_webhooks_reset(imagine_t *im) {
     imi_map_reset(&all->hosts);
     imi_webhook_secret_reset(&all->secret, &im->mem);
     *all = (imi_webhooks_t){0};
-    imi_webhooks_init(im); /* a task may still end, and be told of when the store is read again */
+    init(im); /* a task may still end, and be told of when the store is read again */
+}
+
+int imi_webhooks_open(imagine_t *im) {
+    im->webhooks = imi_mem_zalloc(&im->mem, sizeof(*im->webhooks));
+    if (im->webhooks == NULL)
+        return IMAGINE_ENOMEM;
+    init(im);
+    return 0;
+}
+
+void imi_webhooks_close(imagine_t *im) {
+    if (im->webhooks != NULL)
+        imi_webhooks_reset(im);
+    imi_mem_free(&im->mem, im->webhooks);
+    im->webhooks = NULL;
 }
 
 int imi_webhooks_set_secret(imagine_t *im, const char *text) {
     int err = text != NULL ? imi_secrets_add(im, text) : 0;
-    return err != 0 ? err : imi_webhook_secret_set(&im->webhooks.secret, &im->mem, text);
+    return err != 0 ? err : imi_webhook_secret_set(&im->webhooks->secret, &im->mem, text);
 }
 
 /* ---- what administrators see -------------------------------------------------------------------
@@ -481,7 +496,7 @@ typedef struct look {
 static size_t find_newest(imagine_t *im, const imi_webhook_t *out[IMI_WEBHOOKS_SHOWN_MAX]) {
     const imi_map_entry_t *entry;
     size_t position = 0, count = 0;
-    while (imi_map_next(&im->webhooks.by_id, &position, &entry)) {
+    while (imi_map_next(&im->webhooks->by_id, &position, &entry)) {
         const imi_webhook_t *webhook = entry->value;
         size_t at = count;
         if (count == IMI_WEBHOOKS_SHOWN_MAX) {
@@ -532,7 +547,7 @@ static int redeliver_step(void *user) {
     if (look->err != 0)
         return 1;
     forget_old(im);
-    webhook = imi_map_get(&im->webhooks.by_id, look->id, strlen(look->id));
+    webhook = imi_map_get(&im->webhooks->by_id, look->id, strlen(look->id));
     if (webhook == NULL) {
         look->err = IMAGINE_ENOTFOUND;
         return 1;

@@ -13,7 +13,6 @@
 #include "wire/list.h"
 #include "wire/map.h"
 
-#define IMI_WEBHOOK_TRIES_MAX 10
 #define IMI_WEBHOOKS_IN_FLIGHT_MAX 64
 #define IMI_WEBHOOKS_PER_HOST_MAX 4
 #define IMI_WEBHOOKS_MAX 100000                           /* in memory; then new ones are refused */
@@ -22,7 +21,7 @@
 #define IMI_WEBHOOKS_ENDED_SIZE_MAX ((size_t)64 * 1024 * 1024) /* then the oldest of them go */
 #define IMI_WEBHOOKS_SHOWN_MAX 200
 
-/* Part of a client. Zeroed, it can be reset. */
+/* Of a client. */
 typedef struct imi_webhooks {
     imi_map_t by_id;  /* -> imi_webhook_t, which it owns */
     imi_map_t hosts;  /* -> imi_webhook_host_t */
@@ -37,7 +36,8 @@ typedef struct imi_webhooks {
     imi_webhook_secret_t secret;
 } imi_webhooks_t;
 
-void imi_webhooks_init(imagine_t *im); /* behind im->seed */
+int imi_webhooks_open(imagine_t *im); /* behind im->seed; 0 or IMAGINE_ENOMEM */
+void imi_webhooks_close(imagine_t *im);
 /* Cancels what is in flight and forgets all; the records in the store go on in the next process. */
 void imi_webhooks_reset(imagine_t *im);
 /* WEBHOOK_SECRET; NULL or "": none. 0 or IMAGINE_ENOMEM. */

@@ -20,6 +20,7 @@
 #define IMI_WEBHOOK_URL_SIZE_MAX 8192
 #define IMI_WEBHOOK_ERROR_SIZE 160
 #define IMI_WEBHOOK_DEPTH_MAX 64 /* of a body */
+#define IMI_WEBHOOK_TRIES_MAX 10
 
 typedef struct imi_webhook_host imi_webhook_host_t; /* webhook.c's */
 

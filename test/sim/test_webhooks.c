@@ -65,7 +65,7 @@ static void check_signature(const imagine_http_request_t *request) {
 }
 
 static size_t count_in_flight(const sim_t *sim) {
-    return sim->im->webhooks.in_flight;
+    return sim->im->webhooks->in_flight;
 }
 
 static int on_start(void *context, const imagine_http_request_t *request,
@@ -579,7 +579,7 @@ START_TEST(what_ends_while_we_close_is_delivered_by_the_next_process) {
     enqueue(sim, "a", "https://hooks.test/in");
     sim->im->is_closing = false;
     ck_assert_uint_eq(post_count, 0);
-    ck_assert_ptr_null(sim->im->webhooks.timer);
+    ck_assert_ptr_null(sim->im->webhooks->timer);
     sim = restart(sim, store, 1, 2);
     sim_run(sim, 1 * SECOND_MS);
     ck_assert_uint_eq(count_accepted("msg_a"), 1);

@@ -141,13 +141,13 @@ END_TEST
 
 START_TEST(past_the_limit_new_ones_are_refused) {
     sim_t *sim = sim_open(1);
-    sim->im->webhooks.size = IMI_WEBHOOKS_SIZE_MAX - strlen(BODY) + 1;
+    sim->im->webhooks->size = IMI_WEBHOOKS_SIZE_MAX - strlen(BODY) + 1;
     ck_assert_int_eq(enqueue(sim, "a"), IMAGINE_EBUSY);
     ck_assert_ptr_nonnull(strstr(sim->log, "webhook.refused id=msg_a"));
-    sim->im->webhooks.size--;
+    sim->im->webhooks->size--;
     sim_reply(sim, 1, 200, "");
     ck_assert_int_eq(enqueue(sim, "a"), 0);
-    sim->im->webhooks.size -= IMI_WEBHOOKS_SIZE_MAX - strlen(BODY);
+    sim->im->webhooks->size -= IMI_WEBHOOKS_SIZE_MAX - strlen(BODY);
     sim_close(sim);
 }
 END_TEST
@@ -162,10 +162,10 @@ START_TEST(of_those_that_ended_the_last_thousand_are_kept) {
         sim_run(sim, 2);
     }
     imagine_free(imagine_webhooks(sim->im));
-    ck_assert_uint_eq(sim->im->webhooks.by_id.count, IMI_WEBHOOKS_ENDED_MAX);
-    ck_assert_uint_eq(sim->im->webhooks.ended_count, IMI_WEBHOOKS_ENDED_MAX);
-    ck_assert_uint_eq(sim->im->webhooks.size, IMI_WEBHOOKS_ENDED_MAX * strlen(BODY));
-    ck_assert_uint_eq(sim->im->webhooks.hosts.count, 1);
+    ck_assert_uint_eq(sim->im->webhooks->by_id.count, IMI_WEBHOOKS_ENDED_MAX);
+    ck_assert_uint_eq(sim->im->webhooks->ended_count, IMI_WEBHOOKS_ENDED_MAX);
+    ck_assert_uint_eq(sim->im->webhooks->size, IMI_WEBHOOKS_ENDED_MAX * strlen(BODY));
+    ck_assert_uint_eq(sim->im->webhooks->hosts.count, 1);
     ck_assert_int_eq(imagine_webhook_redeliver(sim->im, "msg_t99"), IMAGINE_ENOTFOUND);
     sim_reply(sim, 1, 200, "");
     ck_assert_int_eq(imagine_webhook_redeliver(sim->im, "msg_t100"), 0);
@@ -216,7 +216,7 @@ START_TEST(a_record_that_is_none_is_passed_over) { /* _i walks strange_records *
     sim_t *sim = sim_open(1);
     load(sim, strange_records[_i].id, strange_records[_i].json);
     expect_list(sim, "[]");
-    ck_assert_uint_eq(sim->im->webhooks.hosts.count, 0);
+    ck_assert_uint_eq(sim->im->webhooks->hosts.count, 0);
     sim_close(sim);
 }
 END_TEST
@@ -246,7 +246,7 @@ START_TEST(odd_numbers_in_a_record_do_no_harm) { /* _i walks odd_tries */
     load(sim, "msg_a", json);
     sim_break(sim, 1, IMAGINE_ECONNECT, false);
     sim_run(sim, 2);
-    ck_assert_uint_eq(sim->im->webhooks.by_id.count, 1);
+    ck_assert_uint_eq(sim->im->webhooks->by_id.count, 1);
     ck_assert_uint_eq(sim->timer_count, 1); /* it goes on */
     sim_close(sim);
 }
@@ -277,10 +277,10 @@ START_TEST(every_failing_allocation_is_survived) {
         (void)imagine_webhook_redeliver(sim->im, "msg_a");
         sim_run(sim, 3 * 60 * 60 * 1000);
         has_failed = sim->mem.has_failed;
-        ck_assert_msg(sim->im->webhooks.ended_count == sim->im->webhooks.by_id.count,
+        ck_assert_msg(sim->im->webhooks->ended_count == sim->im->webhooks->by_id.count,
                       "%zu: one waits for ever", fail_at);
-        ck_assert_uint_ge(sim->im->webhooks.ended_count, (size_t)taken);
-        ck_assert(has_failed || sim->im->webhooks.ended_count == 3);
+        ck_assert_uint_ge(sim->im->webhooks->ended_count, (size_t)taken);
+        ck_assert(has_failed || sim->im->webhooks->ended_count == 3);
         ck_assert_uint_eq(sim->timer_count, 0);
         sim_close(sim);
         sim_store_free(store);
