@@ -40,10 +40,11 @@ static const char *find_end_tag(const char *at, const char *end, const char *nam
 }
 
 bool imi_xml_next(imi_slice_t *rest, const char *name, imi_slice_t *out) {
-    const char *at = rest->data, *end = at + rest->size, *close, *last;
+    const char *at = rest->data, *end, *close, *last;
     size_t name_size = strlen(name);
     if (at == NULL)
         return false;
+    end = at + rest->size;
     while ((at = memchr(at, '<', (size_t)(end - at))) != NULL) {
         at++;
         if (!has_name(at, end, name, name_size))
