@@ -281,8 +281,11 @@ export async function startUpstream({ tls = false } = {}) {
     settings: {
       CATALOGUE: catalogueFile,
       GITEE_API_BASE: `${origin}/gitee/v1`,
+      A4F_API_BASE: `${origin}/a4f/v1`,
       GEMINI_API_BASE: `${origin}/gemini/v1beta`,
       MODELSLAB_API_BASE: `${origin}/modelslab/api/v6`,
+      GROK_API_BASE: `${origin}/grok/v1`,
+      OPENAI_API_BASE: `${origin}/openai/v1`,
       MODELSCOPE_API_BASE: `${origin}/modelscope/v1`,
       POLLINATIONS_API_BASE: `${origin}/pollinations`,
       POLL_INTERVAL_MS: "200",

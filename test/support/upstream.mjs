@@ -1,6 +1,6 @@
 // upstream.mjs: the providers, played by one local server: Gitee, Gradio Spaces and Pollinations,
-// ModelScope, ModelsLab, Gemini. As strict as the real ones, and scriptable, so that a test can make
-// anything happen.
+// ModelScope, A4F, ModelsLab, Gemini, Grok, OpenAI. As strict as the real ones, and scriptable, so
+// that a test can make anything happen.
 //
 //   node test/support/upstream.mjs [--http=PORT] [--tls [--https=PORT]]
 //
@@ -36,14 +36,17 @@ import http from "node:http";
 import http2 from "node:http2";
 import os from "node:os";
 import path from "node:path";
+import { handleA4f } from "./upstream/a4f.mjs";
 import { Refusal } from "./upstream/check.mjs";
 import { handleComfyui } from "./upstream/comfyui.mjs";
 import { handleGemini } from "./upstream/gemini.mjs";
 import { handleGitee } from "./upstream/gitee.mjs";
 import { handleGradio, spaceOfModel } from "./upstream/gradio.mjs";
+import { handleGrok } from "./upstream/grok.mjs";
 import { handleModelscope } from "./upstream/modelscope.mjs";
 import { handleModelslab } from "./upstream/modelslab.mjs";
 import { parseMultipart } from "./upstream/multipart.mjs";
+import { handleOpenai } from "./upstream/openai.mjs";
 import { handlePictures } from "./upstream/pictures.mjs";
 import { handleSdwebui } from "./upstream/sdwebui.mjs";
 
@@ -248,7 +251,7 @@ function scripted(fault) {
   return { status: fault.status ?? 200, headers: fault.headers, body: fault.body ?? {} };
 }
 
-const handlers = [handlePictures, handleGitee, handleGradio, handleModelscope, handleModelslab, handleGemini, handleSdwebui, handleComfyui];
+const handlers = [handlePictures, handleGitee, handleGradio, handleModelscope, handleA4f, handleModelslab, handleGemini, handleGrok, handleOpenai, handleSdwebui, handleComfyui];
 
 function answerTo(request) {
   try {
@@ -335,8 +338,11 @@ function catalogue() {
     providers: {
       gitee: { api_base: `${world.origin}/gitee/v1` },
       huggingface: { chat_base: `${world.origin}/pollinations`, models },
+      a4f: { api_base: `${world.origin}/a4f/v1` },
       modelslab: { api_base: `${world.origin}/modelslab/api/v6` },
       gemini: { api_base: `${world.origin}/gemini/v1beta` },
+      grok: { api_base: `${world.origin}/grok/v1` },
+      openai: { api_base: `${world.origin}/openai/v1` },
       modelscope: {
         api_base: `${world.origin}/modelscope/v1`,
         actions: { edit: { upload_space: `${world.origin}/space/${spaceOfModel["qwen-image-edit"]}` } },
