@@ -182,6 +182,8 @@ bool imi_openai_compat_read_pictures(imagine_call_t *call, const imagine_http_re
     size_t count = imagine_response_count(response, "data");
     /* First of all: a picture that is alone overwrites what lies around it. */
     out->revised_prompt = imagine_response_string(response, "data[0].revised_prompt");
+    if (imi_openai_compat_is_blank(out->revised_prompt))
+        out->revised_prompt = NULL;
     for (size_t i = 0; i < count && i < PICTURES_MAX; i++) {
         const char *url = picture_at(call, response, i);
         if (url == NULL)
