@@ -54,6 +54,7 @@ struct imi_catalogue {
     imi_mem_t mem; /* a copy: requests may outlive the client */
     imi_arena_t arena;
     imi_slice_t text; /* the whole document */
+    const char *note; /* imi_catalogue_note() */
     imi_slice_t defaults;
     imi_slice_t default_actions[ACTION_COUNT];
     provider_t *providers;
@@ -427,6 +428,7 @@ static int check_whole(const imi_catalogue_t *catalogue, imi_arena_t *scratch,
 static int build(imi_catalogue_t *catalogue, const imi_catalogue_t *below, imi_slice_t document,
                  imi_arena_t *scratch, const char **out_message) {
     cJSON *whole = NULL, *patch = NULL;
+    const char *missing = NULL;
     int err = 0;
     patch = parse(document, scratch, out_message, &err);
     if (patch == NULL)
@@ -435,7 +437,7 @@ static int build(imi_catalogue_t *catalogue, const imi_catalogue_t *below, imi_s
     if (err == 0) {
         whole = below != NULL ? cJSON_ParseWithLength(below->text.data, below->text.size)
                               : cJSON_CreateObject();
-        err = whole != NULL ? imi_catalogue_merge(whole, patch) : IMAGINE_ENOMEM;
+        err = whole != NULL ? imi_catalogue_merge(whole, patch, &missing) : IMAGINE_ENOMEM;
     }
     if (err == 0)
         err = imi_catalogue_check(whole, false, scratch, out_message);
@@ -450,6 +452,11 @@ static int build(imi_catalogue_t *catalogue, const imi_catalogue_t *below, imi_s
     }
     if (err == 0)
         err = check_whole(catalogue, scratch, out_message);
+    if (err == 0 && missing != NULL) {
+        catalogue->note =
+            imi_arena_printf(&catalogue->arena, "remove: there is no model %s", missing);
+        err = catalogue->note != NULL ? 0 : IMAGINE_ENOMEM;
+    }
     cJSON_Delete(patch);
     cJSON_Delete(whole);
     return err;
@@ -522,6 +529,20 @@ const imi_model_t *imi_catalogue_model(const imi_catalogue_t *catalogue, const c
                                        const char *key) {
     const provider_t *found = imi_map_get(&catalogue->by_name, provider, strlen(provider));
     return found != NULL ? imi_map_get(&found->models, key, strlen(key)) : NULL;
+}
+
+bool imi_catalogue_was_removed(const imi_catalogue_provider_t *provider, const char *key) {
+    imi_json_cursor_t names = imi_json_walk(imi_json_get(provider->data, IMI_CATALOGUE_REMOVED));
+    imi_slice_t name;
+    while (imi_json_next_item(&names, &name))
+        if (imi_json_type(name) == IMI_JSON_STRING &&
+            imi_json_key_is((imi_slice_t){name.data + 1, name.size - 2}, key))
+            return true;
+    return false;
+}
+
+const char *imi_catalogue_note(const imi_catalogue_t *catalogue) {
+    return catalogue->note;
 }
 
 double imi_catalogue_hd_scale(const imi_catalogue_t *catalogue,

@@ -75,6 +75,10 @@ const imi_catalogue_provider_t *imi_catalogue_find(const imi_catalogue_t *catalo
 /* By key, by the id behind its first slash, or by an alias; NULL: the catalogue lacks it. O(1). */
 const imi_model_t *imi_catalogue_model(const imi_catalogue_t *catalogue, const char *provider,
                                        const char *key);
+/* Was it there, and a document removed it? */
+bool imi_catalogue_was_removed(const imi_catalogue_provider_t *provider, const char *key);
+/* What is strange about the last document, but no mistake; NULL: nothing. */
+const char *imi_catalogue_note(const imi_catalogue_t *catalogue);
 /* The HD scale of an API id that no model entry stands for. */
 double imi_catalogue_hd_scale(const imi_catalogue_t *catalogue,
                               const imi_catalogue_provider_t *provider, const char *api_id);

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "core/catalogue.h"
+#include "core/catalogue_merge.h"
+#include "core/catalogue_template.h"
 #include "imagine.h"
 #include "wire/str.h"
 #include "wire/url.h"
@@ -26,6 +28,7 @@ typedef struct path {
     const struct path *parent;
     const char *name; /* NULL: an item of an array */
     int index;
+    const char *key; /* of a model, whose place in the whole list nobody knows; NULL: none */
 } path_t;
 
 typedef struct check {
@@ -38,6 +41,8 @@ static const char *path_text(imi_arena_t *arena, const path_t *path) {
     const char *before = path->parent != NULL ? path_text(arena, path->parent) : "";
     if (before == NULL)
         return NULL;
+    if (path->key != NULL)
+        return imi_arena_printf(arena, "%s[key %.80s]", before, path->key);
     if (path->name == NULL)
         return imi_arena_printf(arena, "%s[%d]", before, path->index);
     return imi_arena_printf(arena, "%s%s%s", before, before[0] != '\0' ? "." : "", path->name);
@@ -195,6 +200,7 @@ typedef struct rule {
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #define A_TEXT "a text expected"
+#define TWO_NUMBERS "two numbers expected, smallest first"
 #define AN_ADDRESS "an http or https address without query expected"
 
 /* These hold wherever such a member stands: at a provider, at a model, at an action. */
@@ -209,6 +215,7 @@ static const rule_t common_rules[] = {
     {"body", is_object, "a template object expected"},
     {"workflow", is_workflow, "a workflow in ComfyUI's API format expected"},
     {"workflow_file", is_never, "only the file that CATALOGUE names can name another"},
+    {"default_model", is_key, "a model key expected"},
     {"result", is_text, "a path such as \"[0].url\" expected"},
     {"prompt", is_text, A_TEXT},
     {"negative_prompt", is_text, A_TEXT},
@@ -223,6 +230,7 @@ static const rule_t common_rules[] = {
 static const rule_t provider_rules[] = {
     {"kind", is_text, "the name of a built-in provider expected"},
     {"hd", is_bool, "true or false expected"},
+    {IMI_CATALOGUE_REMOVED, is_keys, "a list of model keys expected"},
 };
 
 static const rule_t quota_rules[] = {
@@ -255,7 +263,7 @@ static int check_rules(check_t *check, const path_t *path, const cJSON *object, 
                        size_t count) {
     for (size_t i = 0; i < count; i++) {
         const cJSON *value = member(object, rules[i].name);
-        path_t at = {path, rules[i].name, 0};
+        path_t at = {path, rules[i].name, 0, NULL};
         if (value == NULL || cJSON_IsNull(value))
             continue;
         if (!rules[i].is_good(value))
@@ -267,7 +275,7 @@ static int check_rules(check_t *check, const path_t *path, const cJSON *object, 
 static int check_known(check_t *check, const path_t *path, const cJSON *object, const rule_t *rules,
                        size_t count) {
     for (const cJSON *at = object->child; at != NULL; at = at->next) {
-        path_t here = {path, at->string, 0};
+        path_t here = {path, at->string, 0, NULL};
         size_t i = 0;
         while (i < count && strcmp(rules[i].name, at->string) != 0)
             i++;
@@ -282,14 +290,14 @@ static int check_known(check_t *check, const path_t *path, const cJSON *object, 
 
 static int check_actions(check_t *check, const path_t *parent, const cJSON *actions) {
     static const char *const names[] = {"generate", "edit", "text", "video", "upscaler"};
-    path_t path = {parent, "actions", 0};
+    path_t path = {parent, "actions", 0, NULL};
     int err = 0;
     if (actions == NULL || cJSON_IsNull(actions))
         return 0;
     if (!cJSON_IsObject(actions))
         return refuse(check, &path, "an object expected");
     for (const cJSON *at = actions->child; at != NULL && err == 0; at = at->next) {
-        path_t here = {&path, at->string, 0};
+        path_t here = {&path, at->string, 0, NULL};
         size_t i = 0;
         while (i < COUNT(names) && strcmp(names[i], at->string) != 0)
             i++;
@@ -307,7 +315,7 @@ static int check_actions(check_t *check, const path_t *parent, const cJSON *acti
 }
 
 static int check_defaults(check_t *check, const cJSON *defaults) {
-    path_t path = {NULL, "defaults", 0}, scales_path = {&path, "hd_scales", 0};
+    path_t path = {NULL, "defaults", 0, NULL}, scales_path = {&path, "hd_scales", 0, NULL};
     const cJSON *scales = member(defaults, "hd_scales");
     int err = 0;
     if (defaults == NULL || cJSON_IsNull(defaults))
@@ -317,7 +325,7 @@ static int check_defaults(check_t *check, const cJSON *defaults) {
     if (scales != NULL && !cJSON_IsNull(scales) && !cJSON_IsObject(scales))
         return refuse(check, &scales_path, "an object expected");
     for (const cJSON *at = scales != NULL ? scales->child : NULL; at != NULL; at = at->next) {
-        path_t here = {&scales_path, at->string, 0};
+        path_t here = {&scales_path, at->string, 0, NULL};
         if (!cJSON_IsNull(at) && !is_scale(at))
             return refuse(check, &here, "a number from 0.25 to 4 expected");
     }
@@ -329,8 +337,8 @@ static int check_defaults(check_t *check, const cJSON *defaults) {
 static int check_range(check_t *check, const path_t *parent, const cJSON *model, const char *name,
                        bool (*is_good)(const cJSON *value), const char *expected) {
     const cJSON *object = member(model, name), *range = NULL, *value = NULL;
-    path_t path = {parent, name, 0}, range_path = {&path, "range", 0};
-    path_t default_path = {&path, "default", 0};
+    path_t path = {parent, name, 0, NULL}, range_path = {&path, "range", 0, NULL};
+    path_t default_path = {&path, "default", 0, NULL};
     bool is_range = false;
     if (object == NULL || cJSON_IsNull(object))
         return 0;
@@ -355,7 +363,8 @@ static int check_range(check_t *check, const path_t *parent, const cJSON *model,
 static int check_model(check_t *check, const path_t *path, const cJSON *model,
                        const char *provider) {
     const cJSON *key = member(model, "key"), *id = member(model, "id");
-    path_t key_path = {path, "key", 0}, id_path = {path, "id", 0}, type_path = {path, "type", 0};
+    path_t key_path = {path, "key", 0, NULL}, id_path = {path, "id", 0, NULL},
+           type_path = {path, "type", 0, NULL};
     size_t name_size = strlen(provider);
     int err = 0;
     if (!cJSON_IsObject(model))
@@ -368,9 +377,9 @@ static int check_model(check_t *check, const path_t *path, const cJSON *model,
     if (err == 0)
         err = check_rules(check, path, model, common_rules, COUNT(common_rules));
     if (err == 0)
-        err = check_range(check, path, model, "steps", is_steps, "two numbers expected");
+        err = check_range(check, path, model, "steps", is_steps, TWO_NUMBERS);
     if (err == 0)
-        err = check_range(check, path, model, "guidance", is_guidance, "two numbers expected");
+        err = check_range(check, path, model, "guidance", is_guidance, TWO_NUMBERS);
     if (err != 0)
         return err;
     if (cJSON_IsString(id) &&
@@ -384,20 +393,76 @@ static int check_model(check_t *check, const path_t *path, const cJSON *model,
 
 static int check_models(check_t *check, const path_t *parent, const cJSON *models,
                         const char *provider) {
-    path_t path = {parent, "models", 0};
-    path_t here = {&path, NULL, 0};
+    path_t path = {parent, "models", 0, NULL};
+    path_t here = {.parent = &path};
     int err = 0;
     if (models == NULL || cJSON_IsNull(models))
         return 0;
     if (!cJSON_IsArray(models))
         return refuse(check, &path, "an array expected");
-    for (const cJSON *at = models->child; at != NULL && err == 0; at = at->next, here.index++)
+    for (const cJSON *at = models->child; at != NULL && err == 0; at = at->next, here.index++) {
+        here.key = cJSON_GetStringValue(member(at, "key"));
         err = check_model(check, &here, at, provider);
+    }
     return err;
 }
 
+/* ---- templates ---------------------------------------------------------------------------------
+ */
+
+/* Nesting is bounded, and so is the recursion. */
+static int check_template(check_t *check, const path_t *path, const cJSON *value) {
+    path_t here = {.parent = path};
+    const char *complaint =
+        cJSON_IsString(value) ? imi_catalogue_template_complaint(value->valuestring) : NULL;
+    int err = complaint != NULL ? refuse(check, path, complaint) : 0;
+    for (const cJSON *at = value->child; at != NULL && err == 0; at = at->next, here.index++) {
+        here.name = at->string;
+        err = check_template(check, &here, at);
+    }
+    return err;
+}
+
+static int check_templates_of(check_t *check, const path_t *path, const cJSON *object) {
+    static const char *const members[] = {"data", "body", "workflow"};
+    int err = 0;
+    for (size_t i = 0; i < COUNT(members) && err == 0; i++) {
+        const cJSON *value = member(object, members[i]);
+        path_t here = {path, members[i], 0, NULL};
+        if (value != NULL)
+            err = check_template(check, &here, value);
+    }
+    return err;
+}
+
+/* Only the whole document tells the kind. */
+static int check_templates(check_t *check, const path_t *path, const cJSON *provider) {
+    const char *kind = cJSON_GetStringValue(member(provider, "kind"));
+    const cJSON *models = member(provider, "models"), *actions = member(provider, "actions");
+    path_t models_path = {path, "models", 0, NULL}, model_path = {.parent = &models_path};
+    path_t actions_path = {path, "actions", 0, NULL}, action_path = {.parent = &actions_path};
+    int err = 0;
+    if (check->is_patch || !imi_catalogue_template_is_known(kind != NULL ? kind : path->name))
+        return 0;
+    err = check_templates_of(check, path, provider);
+    for (const cJSON *at = models != NULL ? models->child : NULL; at != NULL && err == 0;
+         at = at->next) {
+        model_path.key = cJSON_GetStringValue(member(at, "key"));
+        err = check_templates_of(check, &model_path, at);
+    }
+    for (const cJSON *at = actions != NULL ? actions->child : NULL; at != NULL && err == 0;
+         at = at->next) {
+        action_path.name = at->string;
+        err = check_templates_of(check, &action_path, at);
+    }
+    return err;
+}
+
+/* ---- providers ----------------------------------------------------------------------------------
+ */
+
 static int check_quota(check_t *check, const path_t *parent, const cJSON *quota) {
-    path_t path = {parent, "quota", 0};
+    path_t path = {parent, "quota", 0, NULL};
     if (quota == NULL || cJSON_IsNull(quota))
         return 0;
     if (!cJSON_IsObject(quota))
@@ -428,12 +493,14 @@ static int check_provider(check_t *check, const path_t *path, const cJSON *provi
         err = check_actions(check, path, member(provider, "actions"));
     if (err == 0)
         err = check_models(check, path, member(provider, "models"), path->name);
+    if (err == 0)
+        err = check_templates(check, path, provider);
     return err;
 }
 
 /* Nothing may be so long that walking it gets slow. Nesting is bounded before. */
 static int check_sizes(check_t *check, const path_t *path, const cJSON *value) {
-    path_t here = {path, NULL, 0};
+    path_t here = {path, NULL, 0, NULL};
     int err = 0;
     for (const cJSON *at = value->child; at != NULL && err == 0; at = at->next, here.index++) {
         if (here.index == MEMBERS_MAX)
@@ -445,16 +512,16 @@ static int check_sizes(check_t *check, const path_t *path, const cJSON *value) {
 }
 
 static int check_document(check_t *check, const cJSON *document) {
-    path_t top = {NULL, "document", 0}, path = {NULL, "providers", 0};
+    path_t top = {NULL, "document", 0, NULL}, path = {NULL, "providers", 0, NULL};
     const cJSON *providers = member(document, "providers");
     int err = 0;
     if (!cJSON_IsObject(document))
         return refuse(check, &top, "an object expected");
-    err = check_sizes(check, &(path_t){NULL, "", 0}, document);
+    err = check_sizes(check, &(path_t){NULL, "", 0, NULL}, document);
     if (err != 0)
         return err;
     for (const cJSON *at = document->child; at != NULL; at = at->next) {
-        path_t here = {NULL, at->string, 0};
+        path_t here = {NULL, at->string, 0, NULL};
         if (strcmp(at->string, "defaults") != 0 && strcmp(at->string, "providers") != 0 &&
             strcmp(at->string, "note") != 0)
             return refuse(check, &here, "one of defaults, providers, note expected");
@@ -465,7 +532,7 @@ static int check_document(check_t *check, const cJSON *document) {
     if (!cJSON_IsObject(providers))
         return refuse(check, &path, "an object expected");
     for (const cJSON *at = providers->child; at != NULL && err == 0; at = at->next)
-        err = check_provider(check, &(path_t){&path, at->string, 0}, at);
+        err = check_provider(check, &(path_t){&path, at->string, 0, NULL}, at);
     return err;
 }
 

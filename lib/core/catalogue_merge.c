@@ -75,13 +75,67 @@ static cJSON *find_model(const cJSON *models, const cJSON *patch) {
     return NULL;
 }
 
-static int merge_model(cJSON *models, const cJSON *patch) {
-    cJSON *model = find_model(models, patch);
-    if (cJSON_IsTrue(member(patch, "remove"))) {
-        if (model != NULL)
-            cJSON_Delete(cJSON_DetachItemViaPointer(models, model));
-        return 0; /* one that has gone already is no mistake: catalogues change */
+/* ---- models that are gone ----------------------------------------------------------------------
+ */
+
+/* A provider serves what the catalogue lacks, too, as it is asked for; what was removed is another
+ * matter, so its names are kept. They mean nothing once a model of that name is there again. */
+static int remember_name(cJSON *provider, const char *name) {
+    cJSON *removed = member(provider, IMI_CATALOGUE_REMOVED);
+    cJSON *text = NULL;
+    int err = cJSON_IsArray(removed)
+                  ? 0
+                  : set_member(provider, IMI_CATALOGUE_REMOVED, cJSON_CreateArray());
+    if (err != 0)
+        return err;
+    removed = member(provider, IMI_CATALOGUE_REMOVED);
+    for (const cJSON *at = removed->child; at != NULL; at = at->next)
+        if (cJSON_IsString(at) && strcmp(at->valuestring, name) == 0)
+            return 0;
+    text = cJSON_CreateString(name);
+    if (cJSON_AddItemToArray(removed, text))
+        return 0;
+    cJSON_Delete(text);
+    return IMAGINE_ENOMEM;
+}
+
+static int remember_model(cJSON *provider, const cJSON *model) {
+    const char *key = cJSON_GetStringValue(member(model, "key"));
+    const char *id = cJSON_GetStringValue(member(model, "id"));
+    const char *slash = id != NULL ? strchr(id, '/') : NULL;
+    const cJSON *aliases = member(model, "aliases");
+    int err = key != NULL ? remember_name(provider, key) : 0;
+    if (err == 0 && slash != NULL && (key == NULL || strcmp(slash + 1, key) != 0))
+        err = remember_name(provider, slash + 1);
+    for (const cJSON *at = aliases != NULL ? aliases->child : NULL; at != NULL && err == 0;
+         at = at->next)
+        if (cJSON_IsString(at))
+            err = remember_name(provider, at->valuestring);
+    return err;
+}
+
+/* ---- models ------------------------------------------------------------------------------------
+ */
+
+static int remove_model(cJSON *provider, cJSON *models, cJSON *model, const cJSON *patch,
+                        const char **out_missing) {
+    const char *name =
+        cJSON_GetStringValue(member(patch, member(patch, "key") != NULL ? "key" : "id"));
+    int err = 0;
+    if (model == NULL) {
+        *out_missing = name; /* no mistake that stops anybody: catalogues change */
+        return 0;
     }
+    err = remember_model(provider, model);
+    cJSON_Delete(cJSON_DetachItemViaPointer(models, model));
+    return err;
+}
+
+static int merge_model(cJSON *provider, cJSON *models, const cJSON *patch,
+                       const char **out_missing) {
+    cJSON *model = find_model(models, patch);
+    if (cJSON_IsTrue(member(patch, "remove")))
+        return remove_model(provider, models, model, patch, out_missing);
     if (model == NULL) {
         model = cJSON_CreateObject();
         if (!cJSON_AddItemToArray(models, model)) {
@@ -92,7 +146,7 @@ static int merge_model(cJSON *models, const cJSON *patch) {
     return merge_object(model, patch);
 }
 
-static int merge_models(cJSON *provider, const cJSON *patches) {
+static int merge_models(cJSON *provider, const cJSON *patches, const char **out_missing) {
     cJSON *models = member(provider, "models");
     int err = 0;
     if (!cJSON_IsArray(models)) {
@@ -100,20 +154,22 @@ static int merge_models(cJSON *provider, const cJSON *patches) {
         models = member(provider, "models");
     }
     for (const cJSON *at = patches->child; at != NULL && err == 0; at = at->next)
-        err = merge_model(models, at);
+        err = merge_model(provider, models, at, out_missing);
     return err;
 }
 
-static int merge_provider(cJSON *provider, const cJSON *patch) {
+static int merge_provider(cJSON *provider, const cJSON *patch, const char **out_missing) {
     int err = 0;
     for (const cJSON *at = patch->child; at != NULL && err == 0; at = at->next)
-        err = strcmp(at->string, "models") == 0 && cJSON_IsArray(at) ? merge_models(provider, at)
-                                                                     : merge_member(provider, at);
+        err = strcmp(at->string, "models") == 0 && cJSON_IsArray(at)
+                  ? merge_models(provider, at, out_missing)
+                  : merge_member(provider, at);
     return err;
 }
 
-int imi_catalogue_merge(cJSON *document, const cJSON *patch) {
+int imi_catalogue_merge(cJSON *document, const cJSON *patch, const char **out_missing) {
     int err = 0;
+    *out_missing = NULL;
     for (const cJSON *at = patch->child; at != NULL && err == 0; at = at->next) {
         cJSON *providers = NULL;
         if (strcmp(at->string, "providers") != 0 || !cJSON_IsObject(at)) {
@@ -127,7 +183,8 @@ int imi_catalogue_merge(cJSON *document, const cJSON *patch) {
             cJSON *provider =
                 cJSON_IsObject(entry) ? object_member(providers, entry->string) : NULL;
             if (cJSON_IsObject(entry))
-                err = provider != NULL ? merge_provider(provider, entry) : IMAGINE_ENOMEM;
+                err = provider != NULL ? merge_provider(provider, entry, out_missing)
+                                       : IMAGINE_ENOMEM;
             else
                 err = merge_member(providers, entry);
         }

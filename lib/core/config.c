@@ -1,5 +1,6 @@
 /* config.c: settings applied to a client. Reads the catalogue file at once: this is done before
  * work begins. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,8 +41,24 @@ static void setting_name(char out[SETTING_SIZE_MAX], const char *provider, const
                                                           : provider[i];
 }
 
-/* Malloc'ed; NULL: it cannot be read. */
-static char *read_file(const char *path, size_t *out_size) {
+/* Not strerror(): that would speak the locale's language. */
+static const char *why_not_read(int number) {
+    switch (number) {
+    case ENOENT:
+    case ENOTDIR:
+        return "there is no such file";
+    case EACCES:
+    case EPERM:
+        return "no permission to read it";
+    case EISDIR:
+        return "it is a folder";
+    default:
+        return "it cannot be read";
+    }
+}
+
+/* Malloc'ed; NULL, with *out_why: it cannot be read. */
+static char *read_file(const char *path, size_t *out_size, const char **out_why) {
     FILE *file = fopen(path, "rb");
     imi_buf_t buf;
     char page[4096];
@@ -51,6 +68,10 @@ static char *read_file(const char *path, size_t *out_size) {
     while (file != NULL && (size = fread(page, 1, sizeof(page), file)) > 0)
         imi_buf_append(&buf, page, size);
     has_failed = file == NULL || ferror(file) != 0 || buf.error != 0;
+    *out_why = buf.error == IMI_BUF_TOO_LARGE ? "it is larger than 16 MiB"
+               : buf.error != 0               ? "out of memory"
+               : buf.size == 0 && !has_failed ? "it is empty"
+                                              : why_not_read(errno);
     if (file != NULL)
         fclose(file);
     if (has_failed) {
@@ -68,10 +89,11 @@ static char *read_beside(void *user, const char *name, size_t *out_size) {
     size_t folder_size = slash != NULL && name[0] != '/' ? (size_t)(slash - catalogue) + 1 : 0;
     size_t path_size = folder_size + strlen(name) + 1;
     char *path = malloc(path_size), *data;
+    const char *why;
     if (path == NULL)
         return NULL;
     snprintf(path, path_size, "%.*s%s", (int)folder_size, catalogue, name);
-    data = read_file(path, out_size);
+    data = read_file(path, out_size, &why);
     free(path);
     return data;
 }
@@ -86,7 +108,7 @@ static void lay_over(config_t *config, imi_slice_t document) {
 
 static void apply_catalogue(config_t *config) {
     const char *path = imagine_settings_get(config->settings, "CATALOGUE");
-    const char *message = NULL;
+    const char *message = NULL, *why;
     imi_slice_t document = {NULL, 0};
     imi_arena_t arena;
     imi_buf_t whole;
@@ -94,13 +116,15 @@ static void apply_catalogue(config_t *config) {
     int err;
     if (path == NULL || path[0] == '\0')
         return;
-    data = read_file(path, &document.size);
+    imi_arena_init(&arena, NULL, 0);
+    data = read_file(path, &document.size, &why);
     if (data == NULL) {
-        say(config, IMAGINE_EIO, "CATALOGUE", "the file cannot be read");
+        message = imi_arena_printf(&arena, "%s: %s", path, why);
+        say(config, IMAGINE_EIO, "CATALOGUE", message != NULL ? message : why);
+        imi_arena_reset(&arena);
         return;
     }
     document.data = data;
-    imi_arena_init(&arena, NULL, 0);
     imi_buf_init(&whole, NULL, FILE_SIZE_MAX);
     err = imi_catalogue_files(document, read_beside, config, &whole, &arena, &message);
     if (err == 0)

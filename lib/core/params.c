@@ -507,6 +507,16 @@ static int find_model(imagine_request_t *request, const char **out_message) {
         return refuse(request, out_message, "model", "names no model behind its provider");
     request->model = imi_catalogue_model(request->catalogue, name, request->key);
     request->api_id = request->model != NULL ? request->model->api_id : request->key;
+    if (request->model == NULL && imi_catalogue_was_removed(request->entry, request->key)) {
+        *out_message = imi_arena_printf(
+            &request->arena, "model '%s' is not in the catalogue any more", request->params.model);
+        return *out_message == NULL ? IMAGINE_ENOMEM : IMAGINE_EINVAL;
+    }
+    if (request->model == NULL) { /* one that is not listed may be served as one that is */
+        const char *other = option_text(request, "default_model");
+        request->model =
+            other != NULL ? imi_catalogue_model(request->catalogue, name, other) : NULL;
+    }
     if (imi_provider_action(request->provider, (int)request->action) != NULL)
         return 0;
     *out_message = imi_arena_printf(&request->arena, "Provider '%s' does not support '%s'", name,

@@ -97,6 +97,40 @@ static const imagine_provider_t *code_of_kind(const imagine_t *im, const char *k
     return provider != NULL ? &provider->code : NULL;
 }
 
+static void put_kinds(const imagine_t *im, imi_buf_t *out) {
+    imi_buf_append_text(out, "one of ");
+    for (size_t i = 0; i < im->provider_count; i++)
+        if (strcmp(im->providers[i]->code.name, im->providers[i]->name) == 0)
+            imi_buf_printf(out, "%s, ", im->providers[i]->name);
+    for (size_t i = 0; i < imi_builtin_kind_count; i++)
+        imi_buf_printf(out, "%s%s", imi_builtin_kinds[i]->name,
+                       i + 1 < imi_builtin_kind_count ? ", " : " expected");
+}
+
+char *imi_registry_bad_kind(const imagine_t *im, const imi_catalogue_t *catalogue,
+                            const char *own) {
+    for (size_t i = 0; i < imi_catalogue_provider_count(catalogue); i++) {
+        const imi_catalogue_provider_t *entry = imi_catalogue_provider_at(catalogue, i);
+        const imi_catalogue_provider_t *old = imi_catalogue_find(im->catalogue, entry->name);
+        char *message = NULL;
+        imi_buf_t buf;
+        if (code_of_kind(im, entry->kind) != NULL ||
+            (own != NULL && strcmp(entry->name, own) == 0) ||
+            (old != NULL && strcmp(old->kind, entry->kind) == 0))
+            continue;
+        imi_buf_init(&buf, &im->mem, 0);
+        if (strcmp(entry->kind, entry->name) == 0) /* as it is where the entry tells none */
+            imi_buf_printf(&buf, "providers.%s.kind: missing; ", entry->name);
+        else
+            imi_buf_printf(&buf, "providers.%s.kind: nobody speaks \"%.40s\"; ", entry->name,
+                           entry->kind);
+        put_kinds(im, &buf);
+        message = imi_buf_take(&buf, NULL);
+        return message != NULL ? message : imi_mem_strdup(&im->mem, "kind: unknown");
+    }
+    return NULL;
+}
+
 int imi_registry_adopt(imagine_t *im) {
     for (size_t i = 0; i < imi_catalogue_provider_count(im->catalogue); i++) {
         const imi_catalogue_provider_t *entry = imi_catalogue_provider_at(im->catalogue, i);

@@ -29,6 +29,9 @@ imi_provider_t *imi_registry_find_visible(const imagine_t *im, const char *name)
 bool imi_provider_is_visible(const imi_provider_t *provider);
 void imi_registry_reset(imagine_t *im);
 
+/* A provider that `catalogue` brings or changes, unlike the one in force, needs code of its kind;
+ * `own` (NULL: none) has it soon. What is wrong, free with imi_mem_free; NULL: nothing. */
+char *imi_registry_bad_kind(const imagine_t *im, const imi_catalogue_t *catalogue, const char *own);
 /* Providers that only the catalogue knows get the code of their kind. */
 int imi_registry_adopt(imagine_t *im);
 

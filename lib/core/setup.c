@@ -83,11 +83,20 @@ int imagine_set_api_base(imagine_t *im, const char *provider, const char *url) {
     return provider == NULL ? IMAGINE_EINVAL : run_change(&change, set_base_step);
 }
 
-static int lay_over(imagine_t *im, imi_slice_t document, char **out_message) {
+/* `own`: the provider that is about to be registered; NULL: none. */
+static int lay_over(imagine_t *im, imi_slice_t document, const char *own, char **out_message) {
     imi_catalogue_t *catalogue = NULL;
     int err = imi_catalogue_new(&catalogue, &im->mem, im->catalogue, document, out_message);
     if (err != 0)
         return err;
+    *out_message = imi_registry_bad_kind(im, catalogue, own);
+    if (*out_message != NULL) {
+        imi_catalogue_release(catalogue);
+        return IMAGINE_EINVAL;
+    }
+    if (imi_catalogue_note(catalogue) != NULL)
+        imi_log(im, IMAGINE_LOG_WARN, "catalogue.strange reason=\"%s\"",
+                imi_catalogue_note(catalogue));
     imi_catalogue_release(im->catalogue);
     im->catalogue = catalogue;
     return imi_registry_adopt(im);
@@ -98,7 +107,7 @@ static int set_catalogue_step(void *user) {
     imagine_t *im = change->im;
     imi_slice_t document = {change->value, change->value_size};
     char *message = NULL;
-    change->err = im->is_closing ? IMAGINE_ECLOSED : lay_over(im, document, &message);
+    change->err = im->is_closing ? IMAGINE_ECLOSED : lay_over(im, document, NULL, &message);
     if (message != NULL) {
         change->message = strdup(message);
         imi_mem_free(&im->mem, message);
@@ -173,8 +182,9 @@ static int add_entry(imagine_t *im, const imagine_provider_t *provider) {
     imi_json_put_raw(&writer, provider->name, entry);
     imi_json_close_object(&writer);
     imi_json_close_object(&writer);
-    err =
-        buf.error != 0 ? IMAGINE_ENOMEM : lay_over(im, (imi_slice_t){buf.data, buf.size}, &message);
+    err = buf.error != 0
+              ? IMAGINE_ENOMEM
+              : lay_over(im, (imi_slice_t){buf.data, buf.size}, provider->name, &message);
     if (message != NULL)
         log_bad_entry(im, provider->name, message);
     imi_mem_free(&im->mem, message);

@@ -143,7 +143,10 @@ static job_t *job_new(imagine_call_t *call) {
         job->space = imagine_call_api_base(call);
     job->fn = fn != NULL ? imagine_call_escape(call, fn) : NULL;
     if (job->space == NULL || job->fn == NULL) {
-        imagine_call_fail(call, IMAGINE_EREJECTED, "the catalogue has no Space for this model");
+        imagine_call_fail(call, IMAGINE_EREJECTED,
+                          imagine_call_printf(call, "the catalogue has no %s for model '%s'",
+                                              job->space == NULL ? "space" : "fn",
+                                              imagine_call_model(call)));
         return NULL;
     }
     job->upload = (imi_gradio_upload_t){.space = job->space, .next = start_job};

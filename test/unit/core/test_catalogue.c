@@ -864,8 +864,8 @@ static const struct {
     {"huggingface", "z-image-turbo", "generate", "fn", "\"generate_image\""},
     {"huggingface", "z-image-turbo", "generate", "data",
      "[\"$prompt\",\"$height:1024\",\"$width:1024\",\"$steps:9\",\"$seed\",false]"},
-    {"huggingface", "not-listed", "generate", "space",
-     "\"https://mrfakename-z-image-turbo.hf.space\""},
+    {"huggingface", "not-listed", "generate", "default_model", "\"z-image-turbo\""},
+    {"huggingface", "not-listed", "generate", "space", "(none)"},
     {"huggingface", "not-listed", "edit", "space", "(none)"},
     {"huggingface", "z-image", "generate", "data",
      "[\"$prompt\",\"$negative_prompt:\\\"\\\"\",\"$height:1024\",\"$width:1024\",\"$steps:30\","
@@ -1151,52 +1151,55 @@ static const struct {
     {IN_P("\"models\":[3]"), "providers.p.models[0]: an object expected"},
     {IN_MODEL("\"name\":\"x\""), "providers.p.models[1].key: missing"},
     {IN_MODEL("\"key\":null"), "providers.p.models[1].key: cannot be removed"},
-    {IN_MODEL("\"key\":\"a b\""), "providers.p.models[1].key: a model key expected: no blanks, no "
-                                  "\"..\", '?' or '#', 200 bytes at most"},
-    {IN_MODEL("\"key\":\"../b\""), "providers.p.models[1].key: a model key expected: no blanks, no "
-                                   "\"..\", '?' or '#', 200 bytes at most"},
-    {IN_MODEL("\"key\":\"b\""), "providers.p.models[1].type: missing"},
+    {IN_MODEL("\"key\":\"a b\""),
+     "providers.p.models[key a b].key: a model key expected: no blanks, no "
+     "\"..\", '?' or '#', 200 bytes at most"},
+    {IN_MODEL("\"key\":\"../b\""),
+     "providers.p.models[key ../b].key: a model key expected: no blanks, no "
+     "\"..\", '?' or '#', 200 bytes at most"},
+    {IN_MODEL("\"key\":\"b\""), "providers.p.models[key b].type: missing"},
     {IN_MODEL("\"id\":\"p/new\",\"type\":[\"upscaler\"]"), "providers.p.models[1].key: missing"},
     {IN_MODEL("\"key\":\"b\",\"type\":[\"picture\"]"),
-     "providers.p.models[1].type: a list expected of text2image, image2image, text2text, "
+     "providers.p.models[key b].type: a list expected of text2image, image2image, text2text, "
      "text2video, image2video, upscaler"},
     {IN_MODEL("\"key\":\"b\",\"type\":[]"),
-     "providers.p.models[1].type: a list expected of text2image, image2image, text2text, "
+     "providers.p.models[key b].type: a list expected of text2image, image2image, text2text, "
      "text2video, image2video, upscaler"},
     {IN_MODEL("\"key\":\"b\",\"id\":\"q/b\""),
-     "providers.p.models[1].id: the provider's name, a slash and a key expected"},
+     "providers.p.models[key b].id: the provider's name, a slash and a key expected"},
     {IN_MODEL("\"key\":\"b\",\"id\":\"p/\""),
-     "providers.p.models[1].id: the provider's name, a slash and a key expected"},
+     "providers.p.models[key b].id: the provider's name, a slash and a key expected"},
     {IN_MODEL("\"key\":\"b\",\"steps\":9"),
-     "providers.p.models[1].steps: an object with range and default expected"},
+     "providers.p.models[key b].steps: an object with range and default expected"},
     {IN_MODEL("\"key\":\"b\",\"steps\":{\"range\":[1],\"default\":1}"),
-     "providers.p.models[1].steps.range: two numbers expected"},
+     "providers.p.models[key b].steps.range: two numbers expected, smallest first"},
     {IN_MODEL("\"key\":\"b\",\"steps\":{\"range\":[9,1],\"default\":1}"),
-     "providers.p.models[1].steps.range: two numbers expected"},
+     "providers.p.models[key b].steps.range: two numbers expected, smallest first"},
     {IN_MODEL("\"key\":\"b\",\"steps\":{\"range\":[0,1.5],\"default\":1}"),
-     "providers.p.models[1].steps.range: two numbers expected"},
+     "providers.p.models[key b].steps.range: two numbers expected, smallest first"},
     {IN_MODEL("\"key\":\"b\",\"steps\":{\"range\":[1,9],\"default\":10}"),
-     "providers.p.models[1].steps.default: a number inside the range expected"},
+     "providers.p.models[key b].steps.default: a number inside the range expected"},
     {IN_MODEL("\"key\":\"b\",\"type\":[\"upscaler\"],\"guidance\":{\"range\":[1,9]}"),
-     "providers.p.models[1].guidance.default: a number that fits the range expected"},
+     "providers.p.models[key b].guidance.default: a number that fits the range expected"},
     {IN_MODEL("\"key\":\"b\",\"type\":[\"upscaler\"],\"guidance\":{\"default\":1}"),
-     "providers.p.models[1].guidance.range: two numbers expected"},
+     "providers.p.models[key b].guidance.range: two numbers expected, smallest first"},
     {IN_MODEL("\"key\":\"b\",\"aliases\":\"c\""),
-     "providers.p.models[1].aliases: a list of model keys expected"},
+     "providers.p.models[key b].aliases: a list of model keys expected"},
     {IN_MODEL("\"key\":\"b\",\"data\":{}"),
-     "providers.p.models[1].data: a template array expected"},
+     "providers.p.models[key b].data: a template array expected"},
     {IN_MODEL("\"key\":\"b\",\"body\":\"{}\""),
-     "providers.p.models[1].body: a template object expected"},
+     "providers.p.models[key b].body: a template object expected"},
     {IN_MODEL("\"key\":\"b\",\"workflow\":{\"version\":0.4,\"nodes\":[]}"),
-     "providers.p.models[1].workflow: a workflow in ComfyUI's API format expected"},
+     "providers.p.models[key b].workflow: a workflow in ComfyUI's API format expected"},
     {IN_MODEL("\"key\":\"b\",\"workflow_file\":\"a.json\""),
-     "providers.p.models[1].workflow_file: only the file that CATALOGUE names can name another"},
+     "providers.p.models[key b].workflow_file: only the file that CATALOGUE names can name "
+     "another"},
     {IN_MODEL("\"key\":\"b\",\"space\":\"hf.space\""),
-     "providers.p.models[1].space: an http or https address without query expected"},
+     "providers.p.models[key b].space: an http or https address without query expected"},
     {IN_MODEL("\"key\":\"b\",\"hd_scale\":99"),
-     "providers.p.models[1].hd_scale: a number from 0.25 to 4 expected"},
+     "providers.p.models[key b].hd_scale: a number from 0.25 to 4 expected"},
     {IN_MODEL("\"key\":\"b\",\"remove\":1"),
-     "providers.p.models[1].remove: true or false expected"},
+     "providers.p.models[key b].remove: true or false expected"},
     {IN_MODEL("\"key\":\"b\",\"name\":\"x\\u0000y\""), "a text holds \\u0000"},
     {"{\"defaults\":{\"x\":0.0000000000000000000000000000000000000000000000000000000000000001}}",
      "a number has more than 60 digits"},
@@ -1218,16 +1221,57 @@ START_TEST(a_mistake_is_told_in_one_line_with_its_path) { /* _i walks mistakes *
 }
 END_TEST
 
+START_TEST(templates_of_unknown_code_may_have_any_names) {
+    imi_catalogue_release(overlaid(
+        NULL, IN_P("\"models\":[{\"key\":\"a\",\"type\":[\"upscaler\"],\"data\":[\"$own\"]}]")));
+    imi_catalogue_release(overlaid(
+        NULL, IN_P("\"kind\":\"comfyui\",\"models\":[{\"key\":\"a\",\"type\":[\"upscaler\"],"
+                   "\"workflow\":{\"1\":{\"x\":\"$image12\",\"y\":\"$count:[1]\"}}}]")));
+}
+END_TEST
+
+START_TEST(what_was_removed_is_remembered) {
+    imi_catalogue_t *below = overlaid(NULL, SMALL);
+    imi_catalogue_t *above =
+        overlaid(below, "{\"providers\":{\"p\":{\"models\":[{\"key\":\"two\",\"remove\":true},"
+                        "{\"key\":\"gone\",\"remove\":true}]}}}");
+    imi_catalogue_t *top = overlaid(
+        above, "{\"providers\":{\"p\":{\"models\":[{\"key\":\"new\",\"type\":[\"upscaler\"]}]}}}");
+    ck_assert_ptr_null(imi_catalogue_note(below));
+    ck_assert_str_eq(imi_catalogue_note(above), "remove: there is no model gone");
+    ck_assert_ptr_null(imi_catalogue_note(top));
+    ck_assert(!imi_catalogue_was_removed(imi_catalogue_find(below, "p"), "two"));
+    ck_assert(!imi_catalogue_was_removed(imi_catalogue_find(above, "p"), "one"));
+    ck_assert(!imi_catalogue_was_removed(imi_catalogue_find(above, "p"), "gone"));
+    ck_assert(imi_catalogue_was_removed(imi_catalogue_find(above, "p"), "two"));
+    ck_assert(imi_catalogue_was_removed(imi_catalogue_find(top, "p"), "two"));
+    ck_assert(imi_catalogue_was_removed(imi_catalogue_find(top, "p"), "second")); /* its id */
+    imi_catalogue_release(top);
+    imi_catalogue_release(above);
+    imi_catalogue_release(below);
+}
+END_TEST
+
 START_TEST(what_only_the_whole_shows_is_told_too) {
     static const struct {
         const char *document, *message;
     } rows[] = {
+        {IN_P("\"kind\":\"gradio\",\"models\":[{\"key\":\"one\",\"data\":[\"$prompt\",[\"$promt\"]]"
+              "}]"),
+         "providers.p.models[key one].data[1][0]: no such name: $prompt, $negative_prompt, $ar, "
+         "$width, $height, $seed, $steps, $guidance … are known, see CATALOGUE.md"},
+        {IN_P("\"kind\":\"gradio\",\"models\":[{\"key\":\"one\",\"data\":[\"$ar:1:1\"]}]"),
+         "providers.p.models[key one].data[0]: what follows the colon is not JSON: a text needs "
+         "quotes of its own, as in \"$ar:\\\"1:1\\\"\""},
+        {IN_P("\"kind\":\"sdwebui\",\"actions\":{\"edit\":{\"body\":{\"a\":\"$sample\"}}}"),
+         "providers.p.actions.edit.body.a: no such name: $prompt, $negative_prompt, $ar, "
+         "$width, $height, $seed, $steps, $guidance … are known, see CATALOGUE.md"},
         {IN_P("\"models\":[{\"key\":\"one\",\"steps\":{\"default\":20}}]"),
-         "providers.p.models[0].steps.default: a number inside the range expected"},
+         "providers.p.models[key one].steps.default: a number inside the range expected"},
         {IN_P("\"models\":[{\"key\":\"one\",\"type\":null}]"),
-         "providers.p.models[0].type: missing"},
+         "providers.p.models[key one].type: missing"},
         {IN_P("\"models\":[{\"id\":\"p/second\",\"key\":\"two\",\"steps\":{\"range\":[1,2]}}]"),
-         "providers.p.models[1].steps.default: a number that fits the range expected"},
+         "providers.p.models[key two].steps.default: a number that fits the range expected"},
     };
     imi_catalogue_t *below = overlaid(NULL, SMALL), *above = NULL;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -1432,6 +1476,8 @@ static Suite *catalogue_suite(void) {
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, a_mistake_is_told_in_one_line_with_its_path, 0, COUNT(mistakes));
     tcase_add_test(tcase, what_only_the_whole_shows_is_told_too);
+    tcase_add_test(tcase, templates_of_unknown_code_may_have_any_names);
+    tcase_add_test(tcase, what_was_removed_is_remembered);
     tcase_add_test(tcase, sizes_are_bounded);
     tcase_add_test(tcase, a_catalogue_has_256_providers_at_most);
     tcase_add_test(tcase, a_document_cut_anywhere_is_refused);

@@ -113,6 +113,66 @@ START_TEST(the_log_says_what_is_wrong_with_a_providers_entry) { /* _i walks entr
 }
 END_TEST
 
+static const struct {
+    const char *name, *document, *message; /* NULL: it is taken */
+} kind_cases[] = {
+    {"no kind", "{\"providers\":{\"mine\":{\"models\":[]}}}",
+     "providers.mine.kind: missing; one of "},
+    {"an unknown one", "{\"providers\":{\"mine\":{\"kind\":\"gradioo\"}}}",
+     "providers.mine.kind: nobody speaks \"gradioo\"; one of "},
+    {"one that became unknown", "{\"providers\":{\"gitee\":{\"kind\":\"gite\"}}}",
+     "providers.gitee.kind: nobody speaks \"gite\"; one of "},
+    {"a built-in one", "{\"providers\":{\"mine\":{\"kind\":\"gitee\"}}}", NULL},
+    {"one that is no provider by itself", "{\"providers\":{\"mine\":{\"kind\":\"comfyui\"}}}",
+     NULL},
+    {"a host's", "{\"providers\":{\"mine\":{\"kind\":\"acme\"}}}", NULL},
+};
+#define KIND_CASE_COUNT ((int)(sizeof(kind_cases) / sizeof(kind_cases[0])))
+
+START_TEST(a_document_may_only_name_kinds_that_somebody_speaks) { /* _i walks kind_cases */
+    imagine_options_t options = IMAGINE_OPTIONS_INIT;
+    imagine_provider_t provider = {.size = sizeof(provider), .name = "acme", .generate = generate};
+    imagine_t *im = NULL;
+    char *message = NULL, *names;
+    int err;
+    options.io = virtual_io_table(virtual);
+    ck_assert_int_eq(imagine_open(&im, &options), 0);
+    ck_assert_int_eq(imagine_register_provider(im, &provider), 0);
+    err = imagine_set_catalogue(im, kind_cases[_i].document, strlen(kind_cases[_i].document),
+                                &message);
+    names = imagine_providers(im);
+    if (kind_cases[_i].message == NULL) {
+        ck_assert_msg(err == 0, "%s: %s", kind_cases[_i].name, message);
+        ck_assert_ptr_nonnull(strstr(names, "\"mine\""));
+    } else {
+        ck_assert_int_eq(err, IMAGINE_EINVAL);
+        ck_assert_msg(strncmp(message, kind_cases[_i].message, strlen(kind_cases[_i].message)) == 0,
+                      "%s: %s", kind_cases[_i].name, message);
+        ck_assert_ptr_nonnull(strstr(message, "gitee, huggingface"));
+        ck_assert_ptr_nonnull(strstr(message, "acme, comfyui, gradio"));
+        ck_assert_ptr_null(strstr(names, "\"mine\""));
+    }
+    imagine_free(names);
+    imagine_free(message);
+    close_client(im);
+}
+END_TEST
+
+START_TEST(removing_what_is_not_there_is_told_as_a_warning) {
+    static const char document[] = "{\"providers\":{\"gitee\":{\"models\":["
+                                   "{\"key\":\"flux-22\",\"remove\":true}]}}}";
+    imagine_options_t options = IMAGINE_OPTIONS_INIT;
+    imagine_t *im = NULL;
+    options.io = virtual_io_table(virtual);
+    options.log_level = IMAGINE_LOG_WARN;
+    ck_assert_int_eq(imagine_open(&im, &options), 0);
+    ck_assert_int_eq(imagine_set_catalogue(im, document, sizeof(document) - 1, NULL), 0);
+    ck_assert_str_eq(virtual_io_log(virtual),
+                     "1 catalogue.strange reason=\"remove: there is no model flux-22\"\n");
+    close_client(im);
+}
+END_TEST
+
 static Suite *client_suite(void) {
     Suite *suite = suite_create("client");
     TCase *tcase = tcase_create("client");
@@ -122,6 +182,9 @@ static Suite *client_suite(void) {
     tcase_add_test(tcase, an_allocator_without_a_function_is_refused);
     tcase_add_loop_test(tcase, the_log_says_what_is_wrong_with_a_providers_entry, 0,
                         ENTRY_CASE_COUNT);
+    tcase_add_loop_test(tcase, a_document_may_only_name_kinds_that_somebody_speaks, 0,
+                        KIND_CASE_COUNT);
+    tcase_add_test(tcase, removing_what_is_not_there_is_told_as_a_warning);
     suite_add_tcase(suite, tcase);
     return suite;
 }
