@@ -550,6 +550,10 @@ IMAGINE_API char *imagine_models(imagine_t *im, uint32_t flags);
 /** Names of all providers as a JSON array of texts, in order; free with imagine_free(). */
 IMAGINE_API char *imagine_providers(imagine_t *im);
 
+/** All providers as lines for a person: whether they can serve now, and if not, which setting is
+ * missing; free with imagine_free(). NULL: no memory or closed. */
+IMAGINE_API char *imagine_describe(imagine_t *im);
+
 /** total = active + exhausted + cooling + invalid. */
 typedef struct imagine_token_stats {
     size_t size;

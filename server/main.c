@@ -121,22 +121,35 @@ static void find_web_root(const char *folder) {
         check(imagine_settings_set(settings, "WEB_ROOT", path), path);
 }
 
+/* A model that makes pictures now, as it stands in the list: the sample's if it is there. */
+static const char *model_to_try(const char *models) {
+    const char *at = strstr(models, "{\"id\":\"sample/");
+    at = at != NULL ? at : strstr(models, "\"text2image\"");
+    while (at != NULL && at > models && strncmp(at, "{\"id\":\"", 7) != 0)
+        at--;
+    return at != NULL && at > models ? at + 7 : NULL;
+}
+
 /* Where it listens, and a line to paste that makes a picture. */
 static void greet(const char *host, int32_t port) {
     char *models = imagine_models(im, 0), base[TEXT_SIZE];
-    bool is_sample = models != NULL && strstr(models, "\"sample/nebula\"") != NULL;
+    const char *model = models != NULL ? model_to_try(models) : NULL;
+    int size = model != NULL ? (int)strcspn(model, "\"") : 0;
+    bool is_data = model != NULL && memmem(model, strcspn(model, "}"), "base64", 6) != NULL;
     bool is_open = get("API_TOKEN") == NULL;
     snprintf(base, sizeof(base), strchr(host, ':') ? "http%s://[%s]:%d" : "http%s://%s:%d",
              get("TLS_CERT") ? "s" : "", strcmp(host, "0.0.0.0") ? host : "127.0.0.1", port);
-    printf("imagine-server %s listens on %s. The API is %s.\nTo make a picture:\n\n"
-           "curl -s %s/api/v1/generate -H 'content-type: application/json'%s"
-           " -d '{\"model\":\"%s\",\"prompt\":\"a quiet sea\"}' | %s\n\n",
-           imagine_version(), base,
-           is_open ? "open: API_TOKEN is not set" : "for callers with a token", base,
-           is_open ? "" : " -H \"authorization: Bearer $API_TOKEN\"",
-           is_sample ? "sample/nebula" : "gitee/flux-2",
-           is_sample ? "sed 's/.*base64,//; s/\".*//' | base64 -d > picture.png"
-                     : "sed 's/.*\"url\":\"//; s/\".*//' | xargs curl -so picture.png");
+    printf("imagine-server %s listens on %s. The API is %s.\n", imagine_version(), base,
+           is_open ? "open: API_TOKEN is not set" : "for callers with a token");
+    if (model == NULL)
+        printf("No provider can make a picture now: set GITEE_TOKENS (see --help, --check).\n");
+    else
+        printf(
+            "To make a picture:\n\ncurl -s %s/api/v1/generate -H 'content-type: application/json'"
+            "%s -d '{\"model\":\"%.*s\",\"prompt\":\"a quiet sea\"}' | %s\n\n",
+            base, is_open ? "" : " -H \"authorization: Bearer $API_TOKEN\"", size, model,
+            is_data ? "sed 's/.*base64,//; s/\".*//' | base64 -d > picture.png"
+                    : "sed 's/.*\"url\":\"//; s/\".*//' | xargs curl -so picture.png");
     fflush(stdout);
     imagine_free(models);
 }
@@ -174,14 +187,16 @@ int main(int argc, char **argv) {
     int err = imagine_configure(im, settings, &text);
     if (err == 0)
         err = imagine_gateway_open(&gateway, im, settings, &text);
-    if (err == 0 && !is_check)
+    char *found = is_check ? imagine_settings_describe(settings) : NULL;
+    if (is_check) /* HOST is tried; PORT may be that of a server that runs */
+        imagine_settings_set(settings, "PORT", "0");
+    if (err == 0)
         err = imagine_listener_open(&listener, gateway, loop, settings, &port, &text);
     check(err, text);
     if (is_check) {
-        text = imagine_settings_describe(settings);
-        fputs(text != NULL ? text : "", stdout);
-        imagine_free(text);
-        return fflush(stdout) != 0;
+        text = imagine_describe(im);
+        printf("%s\n%s", found != NULL ? found : "", text != NULL ? text : "");
+        return fflush(stdout) != 0 || fflush(stderr) != 0;
     }
     uv_timer_init(loop, &drain_timer);
     uv_timer_init(loop, &trim_timer);

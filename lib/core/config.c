@@ -8,14 +8,17 @@
 #include "core/catalogue_files.h"
 #include "core/client.h"
 #include "core/hosting.h"
+#include "core/log.h"
 #include "core/registry.h"
 #include "core/secret.h"
+#include "core/settings.h"
+#include "core/state_file.h"
+#include "core/stray.h"
 #include "core/webhook.h"
 #include "imagine/storage.h"
 #include "wire/json.h"
 
 #define FILE_SIZE_MAX (16u * 1024 * 1024)
-#define SETTING_SIZE_MAX 64
 
 typedef struct config {
     imagine_t *im;
@@ -30,15 +33,6 @@ static void say(config_t *config, int err, const char *name, const char *what) {
     if (config->message != NULL || (config->message = malloc(size)) == NULL)
         return;
     snprintf(config->message, size, "%s: %s", name, what);
-}
-
-/* "GITEE_TOKENS" for provider gitee; dashes become underscores. */
-static void setting_name(char out[SETTING_SIZE_MAX], const char *provider, const char *suffix) {
-    snprintf(out, SETTING_SIZE_MAX, "%s_%s", provider, suffix);
-    for (size_t i = 0; provider[i] != '\0' && i + 1 < SETTING_SIZE_MAX; i++)
-        out[i] = provider[i] >= 'a' && provider[i] <= 'z' ? (char)(provider[i] - 'a' + 'A')
-                 : provider[i] == '-'                     ? '_'
-                                                          : provider[i];
 }
 
 /* Not strerror(): that would speak the locale's language. */
@@ -172,17 +166,18 @@ static void apply_overlay(config_t *config) {
 static int providers_step(void *user) {
     config_t *config = user;
     imagine_t *im = config->im;
+    imi_stray_tell(im, config->settings);
     for (size_t i = 0; i < im->provider_count && config->err == 0; i++) {
         const char *provider = im->providers[i]->name, *value;
-        char name[SETTING_SIZE_MAX];
+        char name[IMI_PROVIDER_SETTING_SIZE];
         int err = 0;
-        setting_name(name, provider, "TOKENS");
+        imi_provider_setting(name, provider, "TOKENS");
         value = imagine_settings_get(config->settings, name);
         if (value != NULL)
             err = imagine_set_tokens(im, provider, value);
         if (err != 0)
             say(config, err, name, "not a comma-separated list of tokens");
-        setting_name(name, provider, "API_BASE");
+        imi_provider_setting(name, provider, "API_BASE");
         value = imagine_settings_get(config->settings, name);
         if (err == 0 && value != NULL && value[0] != '\0') {
             err = imagine_set_api_base(im, provider, value);
@@ -273,13 +268,31 @@ static int hosting_step(void *user) {
     return 1;
 }
 
+/* One that somebody asked for has to work; without it nothing but memory between restarts is lost.
+ */
+static bool is_usable(config_t *config, const char *path) {
+    const char *problem = imi_state_file_problem(path);
+    char what[640];
+    if (problem == NULL)
+        return true;
+    snprintf(what, sizeof(what), "%.500s: %s", path, problem);
+    if (imi_settings_is_set(config->settings, "STATE_FILE"))
+        say(config, IMAGINE_EIO, "STATE_FILE", what);
+    else
+        imi_log(config->im, IMAGINE_LOG_ERROR,
+                "storage.unusable reason=\"%s; nothing is kept across restarts: see STATE_FILE\"",
+                what);
+    return false;
+}
+
 static void apply_storage(config_t *config) {
     const char *path = imagine_settings_get(config->settings, "STATE_FILE");
     imagine_storage_t *storage = NULL;
     char *message = NULL, *url;
     size_t size;
     int err;
-    if (path == NULL || path[0] == '\0' || strcmp(path, ":memory:") == 0)
+    if (path == NULL || path[0] == '\0' || strcmp(path, ":memory:") == 0 ||
+        !is_usable(config, path))
         return;
     size = strlen(path) + sizeof("sqlite:");
     url = malloc(size);

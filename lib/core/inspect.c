@@ -5,6 +5,7 @@
 
 #include "core/client.h"
 #include "core/registry.h"
+#include "core/settings.h"
 #include "wire/json.h"
 
 typedef struct look {
@@ -87,6 +88,44 @@ static int providers_step(void *user) {
 char *imagine_providers(imagine_t *im) {
     look_t look = {.im = im};
     run_look(&look, providers_step);
+    return look.text;
+}
+
+static void describe(imi_buf_t *out, imi_provider_t *provider) {
+    const imi_catalogue_provider_t *entry =
+        imi_catalogue_find(provider->im->catalogue, provider->name);
+    size_t model_count = entry != NULL ? entry->model_count : 0;
+    imagine_token_stats_t stats = {.size = sizeof(stats)};
+    char setting[IMI_PROVIDER_SETTING_SIZE];
+    imi_pool_stats(provider->pool, imi_clock(provider->im), &stats);
+    imi_provider_setting(setting, provider->name, "TOKENS");
+    imi_buf_printf(out, "%s: ", provider->name);
+    if (stats.total > 0)
+        imi_buf_printf(out, "%u of %u token%s can serve", stats.active, stats.total,
+                       stats.total == 1 ? "" : "s");
+    else if ((provider->code.flags & IMAGINE_PROVIDER_TOKEN_OPTIONAL) != 0)
+        imi_buf_append_text(out, "can serve without a token");
+    else
+        imi_buf_printf(out, "cannot serve, %s is not set", setting);
+    imi_buf_printf(out, ", %zu model%s\n", model_count, model_count == 1 ? "" : "s");
+}
+
+static int describe_step(void *user) {
+    look_t *look = user;
+    imi_buf_t buf;
+    if (look->im->is_closing)
+        return 1;
+    imi_buf_init(&buf, NULL, 0);
+    for (size_t i = 0; i < look->im->provider_count; i++)
+        if (imi_provider_is_visible(look->im->providers[i]))
+            describe(&buf, look->im->providers[i]);
+    look->text = imi_buf_take(&buf, NULL);
+    return 1;
+}
+
+char *imagine_describe(imagine_t *im) {
+    look_t look = {.im = im};
+    run_look(&look, describe_step);
     return look.text;
 }
 

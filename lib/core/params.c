@@ -474,9 +474,12 @@ static bool is_model_fit(const char *model) {
 static int unknown_provider(imagine_request_t *request, const char *name,
                             const char **out_message) {
     const char *names = imi_registry_names(request->im, &request->arena);
-    *out_message =
-        imi_arena_printf(&request->arena, "Provider '%s' is not supported. Available providers: %s",
-                         name, names != NULL ? names : "");
+    bool is_hidden = strcmp(name, "sample") == 0 && request->entry != NULL &&
+                     request->im->sample_mode == IMI_SAMPLE_AUTO;
+    *out_message = imi_arena_printf(
+        &request->arena, "Provider '%s' is not supported. Available providers: %s%s", name,
+        names != NULL ? names : "",
+        is_hidden ? ". sample is off while other providers have tokens (SAMPLE_PROVIDER=on)" : "");
     return *out_message == NULL ? IMAGINE_ENOMEM : IMAGINE_EPROVIDER;
 }
 

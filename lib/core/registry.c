@@ -71,6 +71,8 @@ imi_provider_t *imi_registry_find(const imagine_t *im, const char *name) {
 
 bool imi_provider_is_visible(const imi_provider_t *provider) {
     const imagine_t *im = provider->im;
+    if (imi_catalogue_find(im->catalogue, provider->name) == NULL)
+        return false; /* a document took it away */
     if (strcmp(provider->name, SAMPLE) != 0 || im->sample_mode == IMI_SAMPLE_ON)
         return true;
     if (im->sample_mode == IMI_SAMPLE_OFF)
@@ -97,11 +99,20 @@ static const imagine_provider_t *code_of_kind(const imagine_t *im, const char *k
     return provider != NULL ? &provider->code : NULL;
 }
 
+static bool is_entry_kind(const char *kind) {
+    for (size_t i = 0; i < imi_builtin_kind_count; i++)
+        if (strcmp(imi_builtin_kinds[i]->name, kind) == 0)
+            return true;
+    return false;
+}
+
 static void put_kinds(const imagine_t *im, imi_buf_t *out) {
     imi_buf_append_text(out, "one of ");
-    for (size_t i = 0; i < im->provider_count; i++)
-        if (strcmp(im->providers[i]->code.name, im->providers[i]->name) == 0)
-            imi_buf_printf(out, "%s, ", im->providers[i]->name);
+    for (size_t i = 0; i < im->provider_count; i++) {
+        const imi_provider_t *provider = im->providers[i];
+        if (strcmp(provider->code.name, provider->name) == 0 && !is_entry_kind(provider->name))
+            imi_buf_printf(out, "%s, ", provider->name);
+    }
     for (size_t i = 0; i < imi_builtin_kind_count; i++)
         imi_buf_printf(out, "%s%s", imi_builtin_kinds[i]->name,
                        i + 1 < imi_builtin_kind_count ? ", " : " expected");

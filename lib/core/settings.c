@@ -46,7 +46,7 @@ extern char **environ; /* POSIX has it declared nowhere */
             "requests a minute and caller; 0: no limit")                                          \
     DEFAULT("RATE_LIMIT_STATUS", NUMBER, "120", 0, 1000000000, NULL,                              \
             "task-status reads a minute and caller; 0: no limit")                                 \
-    PLAIN("TRUSTED_PROXIES", HOSTS,                                                               \
+    PLAIN("TRUSTED_PROXIES", PROXIES,                                                             \
           "whose X-Forwarded-For counts: addresses, networks, \"loopback\"")                      \
     DEFAULT("MAX_BODY_BYTES", NUMBER, "67108864", 1024, INT64_C(4294967296), NULL,                \
             "size of a request's body")                                                           \
@@ -263,6 +263,18 @@ static int check_hosts(imagine_settings_t *settings, const char *name, imi_slice
     return err;
 }
 
+static int check_proxies(imagine_settings_t *settings, const char *name, imi_slice_t text) {
+    imi_slice_t rest = text, item;
+    while (imi_slice_split(&rest, ',', &item)) {
+        item = imi_slice_trim(item);
+        if (!imi_slice_equals(item, "loopback") &&
+            (imi_host_is_name(item) || (item.size > 1 && item.data[0] == '*')))
+            return refuse(settings, name,
+                          "a comma list of addresses, networks and the word loopback expected");
+    }
+    return check_hosts(settings, name, text);
+}
+
 /* A list that holds nothing would open what it was meant to lock. */
 static bool are_secrets(imi_slice_t list) {
     imi_slice_t item;
@@ -339,6 +351,8 @@ static int check(imagine_settings_t *settings, const imi_setting_t *setting, con
         return check_choice(settings, setting, name, text);
     case IMI_SETTING_HOSTS:
         return check_hosts(settings, name, text);
+    case IMI_SETTING_PROXIES:
+        return check_proxies(settings, name, text);
     case IMI_SETTING_TOKENS:
         return check_tokens(settings, name, text);
     case IMI_SETTING_URL:
@@ -587,6 +601,26 @@ const char *imagine_settings_get(const imagine_settings_t *settings, const char 
         return settings->state_file != NULL ? settings->state_file : ":memory:";
     setting = find_setting(name);
     return setting != NULL ? setting->otherwise : NULL;
+}
+
+void imi_provider_setting(char out[IMI_PROVIDER_SETTING_SIZE], const char *provider,
+                          const char *suffix) {
+    snprintf(out, IMI_PROVIDER_SETTING_SIZE, "%s_%s", provider, suffix);
+    for (size_t i = 0; provider[i] != '\0' && i + 1 < IMI_PROVIDER_SETTING_SIZE; i++)
+        out[i] = provider[i] >= 'a' && provider[i] <= 'z' ? (char)(provider[i] - 'a' + 'A')
+                 : provider[i] == '-'                     ? '_'
+                                                          : provider[i];
+}
+
+bool imi_settings_is_set(const imagine_settings_t *settings, const char *name) {
+    return find_value(settings, name) != NULL;
+}
+
+const char *imi_settings_name_at(const imagine_settings_t *settings, size_t index) {
+    for (imi_list_t *at = settings->values.next; at != &settings->values; at = at->next)
+        if (index-- == 0)
+            return IMI_CONTAINER(at, value_t, link)->name;
+    return NULL;
 }
 
 /* The place of a choice: "debug" in "error|warn|info|debug|trace" is 3. */

@@ -58,6 +58,32 @@ describe("--check", () => {
     assert.equal(code, 1, stdout);
     assert.match(stdout + stderr, /CATALOGUE/);
   });
+  test("tokens of a provider that nobody knows: a warning, and exit 0", async () => {
+    const { code, stderr } = await command(["--check"], { env: { GITE_TOKENS: "secret-gite", ACME_TOKENS: "secret-acme", STATE_FILE: ":memory:" } });
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, / warn settings\.strange reason="GITE_TOKENS: no provider gite; did you mean GITEE_TOKENS\?"\n/);
+    assert.match(stderr, /"ACME_TOKENS: no provider acme"\n/);
+    assert.ok(!/secret-/.test(stderr), stderr);
+  });
+  test("says what can serve", async () => {
+    const { stdout } = await command(["--check"], { env: { GITEE_TOKENS: "a,b", STATE_FILE: ":memory:" } });
+    assert.match(stdout, /^gitee: 2 of 2 tokens can serve, \d+ models$/m);
+    assert.match(stdout, /^modelscope: cannot serve, MODELSCOPE_TOKENS is not set, \d+ models$/m);
+    assert.match(stdout, /^huggingface: can serve without a token, \d+ models$/m);
+    assert.doesNotMatch(stdout, /^sample:/m);
+  });
+  test("a host that is none of ours: exit 1", async () => {
+    const { code, stderr } = await command(["--check"], { env: { HOST: "192.0.2.1", STATE_FILE: ":memory:" } });
+    assert.equal(code, 1);
+    assert.match(stderr, /HOST/);
+  });
+  test("a default state file that cannot be kept: an error in the log, and exit 0", async () => {
+    const cwd = scratch();
+    writeFileSync(path.join(cwd, "S"), "a file");
+    const { code, stderr } = await command(["--check"], { cwd, env: { STATE_DIRECTORY: path.join(cwd, "S") } });
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, / error storage\.unusable reason=".*imagine\.db: a part of its path is no folder; /);
+  });
   test("does not listen", async () => {
     const taken = net.createServer();
     const port = String(await listen(taken));
@@ -71,7 +97,7 @@ describe("a setting that makes no sense stops the start with one line that names
     PORT: "70000", RATE_LIMIT: "-1", RATE_LIMIT_STATUS: "x", MAX_BODY_BYTES: "0.5", MAX_CONNECTIONS: "0", MAX_IN_FLIGHT: "lots", DRAIN_SECONDS: "soon",
     LOG_FORMAT: "xml", LOG_LEVEL: "loud", SAMPLE_PROVIDER: "maybe", GITEE_API_BASE: "ftp://example.com", POLLINATIONS_API_BASE: "nowhere",
     TIMEOUT_IMAGE_MS: "-5", POLL_INTERVAL_MS: "0", TRUSTED_PROXIES: "300.1.2.3/99", GITEE_TOKENS: "two words", CATALOGUE: "/nowhere.json",
-    CA_FILE: "/nowhere.pem", WEB_ROOT: "/nowhere", HOST: "no.such.host.invalid",
+    CA_FILE: "/nowhere.pem", WEB_ROOT: "/nowhere", HOST: "no.such.host.invalid", STATE_FILE: "/dev/null/state.db",
   };
   for (const [name, value] of Object.entries(wrong))
     test(`${name}=${value}`, async () => {
@@ -80,6 +106,12 @@ describe("a setting that makes no sense stops the start with one line that names
       const lines = stderr.trimEnd().split("\n").filter((line) => line.includes(name));
       assert.equal(lines.length, 1, stderr);
       assert.ok(stderr.trimEnd().split("\n").length <= 2, stderr);
+    });
+  for (const [name, value, message] of [["TRUSTED_PROXIES", "abc", /addresses, networks/], ["STATE_FILE", "/", /STATE_FILE: \/: it is a folder/], ["CATALOGUE", "/nowhere.json", /CATALOGUE: \/nowhere\.json: there is no such file/], ["CATALOGUE", "/", /CATALOGUE: \/: it is a folder/]])
+    test(`${name}=${value} says why`, async () => {
+      const { code, stderr } = await command([], { env: { PORT: "0", STATE_FILE: ":memory:", [name]: value } });
+      assert.equal(code, 1);
+      assert.match(stderr, message);
     });
   test("a token is not told even then", async () => {
     const { stderr } = await command([], { env: { GITEE_TOKENS: "secret one" } });
@@ -110,6 +142,33 @@ describe("options", () => {
     assert.equal(code, 1, stderr);
     assert.ok(stderr.includes(port), stderr);
   });
+});
+
+describe("the line to paste at the start", () => {
+  const hint = async (options) => {
+    const server = await startServer(options);
+    await server.stop();
+    return server.log;
+  };
+  test("names the sample while it is there", async () => assert.match(await hint({}), /"model":"sample\/\w+"/));
+  test("else the first model that can serve", async () => assert.match(await hint({ env: { MODELSCOPE_TOKENS: "a", HUGGINGFACE_TOKENS: "b" } }), /"model":"huggingface\/z-image"/));
+  test("or says that there is none", async () => {
+    const nothing = JSON.stringify({ providers: { sample: null, huggingface: null } });
+    assert.match(await hint({ files: { "catalogue.json": nothing }, env: { CATALOGUE: "catalogue.json" } }), /set GITEE_TOKENS/);
+  });
+});
+
+test("a provider that the catalogue removed is named nowhere", async () => {
+  const server = await serverWith({ files: { "catalogue.json": JSON.stringify({ providers: { sample: null } }) }, env: { CATALOGUE: "catalogue.json" } });
+  const answer = await server.post("/api/v1/generate", { model: "sample/nebula", prompt: "a sea" });
+  assert.equal(answer.status, 400);
+  assert.match(answer.json.message, /^Provider 'sample' is not supported\. Available providers: gitee, (?!.*\bsample\b)/);
+});
+
+test("a sample that is hidden says how to have it", async () => {
+  const server = await serverWith({ env: { GITEE_TOKENS: "a" } });
+  const answer = await server.post("/api/v1/generate", { model: "sample/nebula", prompt: "a sea" });
+  assert.match(answer.json.message, /sample is off while other providers have tokens \(SAMPLE_PROVIDER=on\)$/);
 });
 
 // ---- where settings come from ------------------------------------------------------------------

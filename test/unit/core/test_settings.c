@@ -200,6 +200,11 @@ static const struct {
      "ALLOW_PRIVATE_HOSTS: a comma list of host names, "
      "addresses and networks expected"},
     {"TRUSTED_PROXIES", "*", NULL},
+    {"TRUSTED_PROXIES", "loopback, 10.0.0.0/8,2001:db8::1", NULL},
+    {"TRUSTED_PROXIES", "10.0.0.1,abc",
+     "TRUSTED_PROXIES: a comma list of addresses, networks and the word loopback expected"},
+    {"TRUSTED_PROXIES", "*.lan",
+     "TRUSTED_PROXIES: a comma list of addresses, networks and the word loopback expected"},
     {"TRUSTED_PROXIES", "a b",
      "TRUSTED_PROXIES: a comma list of host names, addresses and networks "
      "expected"},
