@@ -235,6 +235,7 @@ check: deps-test
 		-j 1 -t 900 "$(TSAN_MAKE) unit-tests" -j $(JOBS) -t 600 $(addprefix $(BUILD)/tsan/,$(TSAN_NAMES)) \
 		-j 1 -t 900 "$(FUZZ_MAKE) fuzzers" -j $(JOBS) -t 120 $(FUZZ_RUNS)
 
+check tsan: export TSAN_OPTIONS ?= suppressions=$(CURDIR)/test/tsan.supp
 asan ubsan: export UBSAN_OPTIONS ?= print_stacktrace=1
 asan:
 	@LOGS=$(BUILD)/logs test/run.sh -t 900 "$(ASAN_MAKE) unit-tests" \
