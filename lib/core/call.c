@@ -342,6 +342,7 @@ static void start_step(imagine_call_t *call, const imagine_call_request_t *reque
     const char *content_type = NULL, *url;
     if (call->has_ended)
         return;
+    call->is_indexed = false;
     if (call->keeps_answer) { /* what the last answer's reader gave out lies in it */
         imi_buf_reset(&call->kept_answer);
         call->kept_answer = exchange->answer;

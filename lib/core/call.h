@@ -46,11 +46,13 @@ struct imagine_call {
     imagine_call_cb next;
     bool is_out_of_memory; /* a builder failed: the next step fails the call */
     bool is_in_step;
-    bool keeps_answer;           /* kept_answer */
-    bool has_streamed;           /* a piece of a text has come (stream.c) */
-    imi_deferred_t *deferred;    /* newest first */
-    struct imagine_body *bodies; /* built so far; freed with the call */
-    imi_buf_t kept_answer;       /* an answer that a result lies in */
+    bool keeps_answer;            /* kept_answer */
+    bool is_indexed;              /* the answer, in `index` */
+    struct imi_json_index *index; /* NULL: no answer was large */
+    bool has_streamed;            /* a piece of a text has come (stream.c) */
+    imi_deferred_t *deferred;     /* newest first */
+    struct imagine_body *bodies;  /* built so far; freed with the call */
+    imi_buf_t kept_answer;        /* an answer that a result lies in */
 
     imi_buf_t streamed;           /* those that nobody wanted as they came */
     struct imi_picture *pictures; /* several results, newest first */

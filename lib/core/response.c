@@ -21,10 +21,27 @@ const char *imagine_response_header(const imagine_http_response_t *response, con
     return NULL;
 }
 
+/* The index of a large answer, made when it is first read. NULL: it has none. */
+static const imi_json_index_t *index_of(const imagine_http_response_t *response) {
+    imagine_call_t *call = response->call;
+    if (response->body_size < IMI_JSON_INDEXED_SIZE || response->body == NULL ||
+        response->body != call->exchange.answer.data)
+        return NULL;
+    if (call->index == NULL)
+        call->index = imi_arena_alloc(&call->arena, sizeof(*call->index));
+    if (call->index == NULL) /* slower, nothing else */
+        return NULL;
+    if (!call->is_indexed)
+        imi_json_index(call->index, (imi_slice_t){response->body, response->body_size});
+    call->is_indexed = true;
+    return call->index;
+}
+
 /* A NULL path is one that no memory was left for. */
 static imi_slice_t value_at(const imagine_http_response_t *response, const char *path) {
     imi_slice_t body = {response->body, response->body_size};
-    return path != NULL ? imi_json_get(body, path) : (imi_slice_t){NULL, 0};
+    return path != NULL ? imi_json_get_indexed(body, index_of(response), path)
+                        : (imi_slice_t){NULL, 0};
 }
 
 static void *remember(imagine_call_t *call, void *pointer) {
@@ -62,6 +79,7 @@ size_t imagine_response_count(const imagine_http_response_t *response, const cha
     if (imi_json_type(value) != IMI_JSON_ARRAY)
         return 0;
     cursor = imi_json_walk(value);
+    cursor.index = index_of(response);
     while (imi_json_next_item(&cursor, &item))
         count++;
     return count;

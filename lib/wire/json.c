@@ -11,10 +11,28 @@
 
 #include "wire/json_scan.h"
 
+/* What is read: up to where, and which of its strings need not be looked through again. */
+typedef struct scope {
+    const char *end;
+    const imi_json_index_t *index; /* NULL: none */
+} scope_t;
+
+static const char *skip_known_string(const char *at, const scope_t *scope) {
+    for (size_t i = 0; i < scope->index->count; i++) {
+        imi_slice_t string = scope->index->strings[i];
+        if (string.data == at && string.size <= (size_t)(scope->end - at))
+            return at + string.size;
+    }
+    return NULL;
+}
+
 /* The place behind the string that begins at `at`; NULL if it does not end. A quote is the end
  * unless an odd number of backslashes stands before it. */
-static const char *skip_string(const char *at, const char *end) {
-    const char *from = at + 1;
+static const char *skip_string(const char *at, const scope_t *scope) {
+    const char *from = at + 1, *end = scope->end;
+    const char *known = scope->index != NULL ? skip_known_string(at, scope) : NULL;
+    if (known != NULL)
+        return known;
     for (;;) {
         const char *quote = memchr(from, '"', (size_t)(end - from));
         const char *slashes = quote;
@@ -28,12 +46,12 @@ static const char *skip_string(const char *at, const char *end) {
     }
 }
 
-static const char *skip_container(const char *at, const char *end) {
+static const char *skip_container(const char *at, const scope_t *scope) {
     size_t depth = 0;
-    while (at < end) {
+    while (at < scope->end) {
         switch (*at) {
         case '"':
-            at = skip_string(at, end);
+            at = skip_string(at, scope);
             if (at == NULL)
                 return NULL;
             break;
@@ -57,23 +75,24 @@ static const char *skip_container(const char *at, const char *end) {
 }
 
 /* The place behind the value that begins at `at`; NULL if none does. */
-static const char *skip_value(const char *at, const char *end) {
+static const char *skip_value(const char *at, const scope_t *scope) {
     size_t size = 0;
-    if (at == end)
+    if (at == scope->end)
         return NULL;
     if (*at == '"')
-        return skip_string(at, end);
+        return skip_string(at, scope);
     if (*at == '{' || *at == '[')
-        return skip_container(at, end);
-    size = imi_json_scalar_size(at, end);
+        return skip_container(at, scope);
+    size = imi_json_scalar_size(at, scope->end);
     return size == 0 ? NULL : at + size;
 }
 
 /* From behind a container's bracket, or behind one of its values, to the next value. */
 typedef enum entry { ENTRY_BROKEN, ENTRY_END, ENTRY_VALUE } entry_t;
 
-static entry_t next_entry(const char **at, const char *end, bool is_object, bool is_first,
+static entry_t next_entry(const char **at, const scope_t *scope, bool is_object, bool is_first,
                           imi_slice_t *key) {
+    const char *end = scope->end;
     *at = imi_json_skip_space(*at, end);
     if (*at == end)
         return ENTRY_BROKEN;
@@ -87,7 +106,7 @@ static entry_t next_entry(const char **at, const char *end, bool is_object, bool
         *at = imi_json_skip_space(*at + 1, end);
     }
     if (is_object) {
-        const char *behind = *at < end && **at == '"' ? skip_string(*at, end) : NULL;
+        const char *behind = *at < end && **at == '"' ? skip_string(*at, scope) : NULL;
         if (behind == NULL)
             return ENTRY_BROKEN;
         *key = (imi_slice_t){*at + 1, (size_t)(behind - *at) - 2};
@@ -178,7 +197,7 @@ static int parse_path(const char *path, step_t steps[IMI_JSON_PATH_STEPS_MAX]) {
 
 /* One pass over the whole document, because a later member of the same name hides an earlier one.
  * Containers on the path are entered, everything else is skipped. */
-static imi_slice_t find(const char *at, const char *end, const step_t *steps, int step_count) {
+static imi_slice_t find(const char *at, const scope_t *scope, const step_t *steps, int step_count) {
     const imi_slice_t absent = {NULL, 0};
     imi_slice_t found = absent;
     size_t entry_counts[IMI_JSON_PATH_STEPS_MAX]; /* seen so far, per container we are in */
@@ -189,12 +208,12 @@ static imi_slice_t find(const char *at, const char *end, const step_t *steps, in
         const step_t *step = NULL;
         imi_slice_t key = absent;
         entry_t entry = ENTRY_END;
-        if (is_on_path && depth < step_count && at < end &&
+        if (is_on_path && depth < step_count && at < scope->end &&
             *at == (steps[depth].name.data == NULL ? '[' : '{')) {
             entry_counts[depth++] = 0;
             at++;
         } else {
-            at = skip_value(at, end);
+            at = skip_value(at, scope);
             if (at == NULL)
                 return absent;
             if (is_on_path && depth == step_count)
@@ -203,7 +222,7 @@ static imi_slice_t find(const char *at, const char *end, const step_t *steps, in
         while (depth > 0 && entry == ENTRY_END) {
             step = &steps[depth - 1];
             entry =
-                next_entry(&at, end, step->name.data != NULL, entry_counts[depth - 1] == 0, &key);
+                next_entry(&at, scope, step->name.data != NULL, entry_counts[depth - 1] == 0, &key);
             if (entry == ENTRY_END)
                 depth--;
         }
@@ -220,12 +239,33 @@ static imi_slice_t find(const char *at, const char *end, const step_t *steps, in
 }
 
 imi_slice_t imi_json_get(imi_slice_t document, const char *path) {
+    return imi_json_get_indexed(document, NULL, path);
+}
+
+imi_slice_t imi_json_get_indexed(imi_slice_t document, const imi_json_index_t *index,
+                                 const char *path) {
     step_t steps[IMI_JSON_PATH_STEPS_MAX];
     int step_count = parse_path(path, steps);
+    scope_t scope;
     document = imi_slice_trim(document);
     if (document.size == 0 || step_count < 0)
         return (imi_slice_t){NULL, 0};
-    return find(document.data, document.data + document.size, steps, step_count);
+    scope = (scope_t){document.data + document.size, index};
+    return find(document.data, &scope, steps, step_count);
+}
+
+void imi_json_index(imi_json_index_t *index, imi_slice_t document) {
+    const scope_t scope = {document.data + document.size, NULL};
+    const char *at = document.data;
+    index->count = 0;
+    while (at < scope.end && index->count < IMI_JSON_INDEX_MAX) {
+        const char *behind = *at == '"' ? skip_string(at, &scope) : at + 1;
+        if (behind == NULL)
+            return;
+        if (behind - at >= IMI_JSON_INDEXED_SIZE)
+            index->strings[index->count++] = (imi_slice_t){at, (size_t)(behind - at)};
+        at = behind;
+    }
 }
 
 imi_json_cursor_t imi_json_walk(imi_slice_t container) {
@@ -235,14 +275,15 @@ imi_json_cursor_t imi_json_walk(imi_slice_t container) {
 static bool next_value(imi_json_cursor_t *cursor, bool is_object, imi_slice_t *key,
                        imi_slice_t *value) {
     const char *at = cursor->rest.data, *end = at == NULL ? NULL : at + cursor->rest.size;
+    const scope_t scope = {end, cursor->index};
     bool is_first = !cursor->is_started;
     cursor->rest = (imi_slice_t){NULL, 0}; /* unless another value may follow */
     cursor->is_started = true;
     if (at == end || (is_first && *at++ != (is_object ? '{' : '[')) ||
-        next_entry(&at, end, is_object, is_first, key) != ENTRY_VALUE)
+        next_entry(&at, &scope, is_object, is_first, key) != ENTRY_VALUE)
         return false;
     value->data = at;
-    at = skip_value(at, end);
+    at = skip_value(at, &scope);
     if (at == NULL)
         return false;
     value->size = (size_t)(at - value->data);
@@ -260,9 +301,10 @@ bool imi_json_next_item(imi_json_cursor_t *cursor, imi_slice_t *value) {
 
 /* What stands between the quotes; absent if this is no string. */
 static imi_slice_t string_inside(imi_slice_t value) {
+    scope_t scope = {NULL, NULL};
     value = imi_slice_trim(value);
-    if (value.size < 2 || value.data[0] != '"' ||
-        skip_string(value.data, value.data + value.size) != value.data + value.size)
+    scope.end = value.data + value.size;
+    if (value.size < 2 || value.data[0] != '"' || skip_string(value.data, &scope) != scope.end)
         return (imi_slice_t){NULL, 0};
     return (imi_slice_t){value.data + 1, value.size - 2};
 }

@@ -42,10 +42,24 @@ imi_json_type_t imi_json_type(imi_slice_t value);
  * wins. The slice is the raw value: a string keeps its quotes. "" is the document itself. */
 imi_slice_t imi_json_get(imi_slice_t document, const char *path);
 
+/* Where the long strings of a document lie (pictures, mostly), so that those who read it again and
+ * again step over them. Valid as long as the document stays where it is. */
+#define IMI_JSON_INDEX_MAX 10
+#define IMI_JSON_INDEXED_SIZE 16384 /* from this size on, quotes included */
+typedef struct imi_json_index {
+    size_t count;
+    imi_slice_t strings[IMI_JSON_INDEX_MAX]; /* the first ones, with their quotes */
+} imi_json_index_t;
+void imi_json_index(imi_json_index_t *index, imi_slice_t document);
+/* As imi_json_get. */
+imi_slice_t imi_json_get_indexed(imi_slice_t document, const imi_json_index_t *index,
+                                 const char *path);
+
 /* Members of an object (key: decoded only of its quotes; compare with imi_json_key_is) and items
  * of an array, in order. Start with *cursor = the container. */
 typedef struct imi_json_cursor {
     imi_slice_t rest;
+    const imi_json_index_t *index; /* of the document around it; NULL: none */
     bool is_started;
 } imi_json_cursor_t;
 imi_json_cursor_t imi_json_walk(imi_slice_t container);

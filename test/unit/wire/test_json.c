@@ -352,6 +352,39 @@ START_TEST(a_large_string_is_skipped_whatever_stands_in_it) { /* _i: backslashes
 }
 END_TEST
 
+/* _i: how many long strings there are. Whole and broken off anywhere near its long strings, an
+ * indexed document says what it says without. */
+START_TEST(an_index_changes_no_answer) {
+    static const char *const paths[] = {"a",     "a[0]", "a[1].b", "a[9].b", "a[10].b",
+                                        "a[11]", "z",    "",       "a[0].c"};
+    imi_json_index_t index;
+    imi_buf_t text;
+    imi_buf_init(&text, NULL, 0);
+    imi_buf_append_text(&text, "{\"a\":[");
+    for (int i = 0; i < _i; i++) {
+        imi_buf_append_text(&text, i == 0 ? "{\"b\":\"\\\"" : ",{\"b\":\"\\\"");
+        for (int at = 0; at < IMI_JSON_INDEXED_SIZE; at += 8)
+            imi_buf_append_text(&text, "}]\\\\abcd");
+        imi_buf_append_text(&text, "\",\"c\":1}");
+    }
+    imi_buf_append_text(&text, "],\"z\":2}");
+    for (size_t cut = 0; cut < 40; cut++) {
+        imi_slice_t document = {text.data, text.size - cut};
+        imi_json_index(&index, document);
+        ck_assert_uint_le(index.count, IMI_JSON_INDEX_MAX);
+        ck_assert(cut > 0 ||
+                  index.count == (_i < IMI_JSON_INDEX_MAX ? (size_t)_i : IMI_JSON_INDEX_MAX));
+        for (size_t i = 0; i < COUNT_OF(paths); i++) {
+            imi_slice_t without = imi_json_get(document, paths[i]);
+            imi_slice_t with = imi_json_get_indexed(document, &index, paths[i]);
+            ck_assert_ptr_eq(with.data, without.data);
+            ck_assert_uint_eq(with.size, without.size);
+        }
+    }
+    imi_buf_reset(&text);
+}
+END_TEST
+
 START_TEST(members_and_items_come_in_order) {
     imi_json_cursor_t cursor = imi_json_walk(imi_slice_of(" {\"a\":1 , \"b\" : [2, 3],\"a\":{}} "));
     imi_slice_t key = {NULL, 0}, value = {NULL, 0}, list = {NULL, 0};
@@ -834,6 +867,7 @@ static Suite *json_suite(void) {
     tcase_add_loop_test(read, readers_stay_inside_broken_documents, 0, 20);
     tcase_add_test(read, a_broken_document_has_nothing);
     tcase_add_loop_test(read, a_large_string_is_skipped_whatever_stands_in_it, 0, 12);
+    tcase_add_loop_test(read, an_index_changes_no_answer, 0, IMI_JSON_INDEX_MAX + 2);
     tcase_add_test(read, members_and_items_come_in_order);
     tcase_add_loop_test(read, what_is_no_such_container_has_no_items, 0, COUNT_OF(not_walkable));
     tcase_add_loop_test(read, keys_are_compared_decoded, 0, COUNT_OF(key_cases));
