@@ -135,7 +135,6 @@ static void greet(const char *host, int32_t port) {
     char *models = imagine_models(im, 0), base[TEXT_SIZE];
     const char *model = models != NULL ? model_to_try(models) : NULL;
     int size = model != NULL ? (int)strcspn(model, "\"") : 0;
-    bool is_data = model != NULL && memmem(model, strcspn(model, "}"), "base64", 6) != NULL;
     bool is_open = get("API_TOKEN") == NULL;
     snprintf(base, sizeof(base), strchr(host, ':') ? "http%s://[%s]:%d" : "http%s://%s:%d",
              get("TLS_CERT") ? "s" : "", strcmp(host, "0.0.0.0") ? host : "127.0.0.1", port);
@@ -145,11 +144,10 @@ static void greet(const char *host, int32_t port) {
         printf("No provider can make a picture now: set GITEE_TOKENS (see --help, --check).\n");
     else
         printf(
-            "To make a picture:\n\ncurl -s %s/api/v1/generate -H 'content-type: application/json'"
-            "%s -d '{\"model\":\"%.*s\",\"prompt\":\"a quiet sea\"}' | %s\n\n",
-            base, is_open ? "" : " -H \"authorization: Bearer $API_TOKEN\"", size, model,
-            is_data ? "sed 's/.*base64,//; s/\".*//' | base64 -d > picture.png"
-                    : "sed 's/.*\"url\":\"//; s/\".*//' | xargs curl -so picture.png");
+            "To make a picture:\n\ncurl -s %s/api/v1/generate -H 'content-type: application/json'%s"
+            " -d '{\"model\":\"%.*s\",\"prompt\":\"a quiet sea\",\"response_format\":\"b64_json\"}'"
+            " | sed 's/.*base64,//; s/\".*//' | base64 -d > picture.png\n\n",
+            base, is_open ? "" : " -H \"authorization: Bearer $API_TOKEN\"", size, model);
     fflush(stdout);
     imagine_free(models);
 }

@@ -78,6 +78,7 @@ static int open_io(imagine_t *im, const imagine_options_t *options) {
     uv.ca_file = options->ca_file;
     uv.verify_tls = options->verify_tls;
     uv.user_agent = options->user_agent;
+    uv.allocator = options->allocator;
     im->has_thread = options->loop == NULL;
     int err = imagine_io_uv_open(&im->own_io, &uv);
     im->io = im->own_io;

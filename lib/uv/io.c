@@ -199,17 +199,24 @@ static int open_all(imi_uv_t *uv, const imagine_io_uv_options_t *options) {
     return err;
 }
 
-int imi_uv_open(imagine_io_t **out, const imi_mem_t *mem, const imagine_io_uv_options_t *options) {
+int imagine_io_uv_open(imagine_io_t **out, const imagine_io_uv_options_t *options) {
     imagine_io_uv_options_t all = {.size = sizeof(all)};
+    imi_mem_t mem;
     imi_uv_t *uv = NULL;
     int err = 0;
     *out = NULL;
-    if (options != NULL && !imi_uv_take_struct(&all, sizeof(all), options))
+    if ((options != NULL && !imi_uv_take_struct(&all, sizeof(all), options)) ||
+        (all.allocator != NULL && all.allocator->resize == NULL))
         return IMAGINE_EINVAL;
-    uv = imi_mem_zalloc(mem, sizeof(*uv));
+    if (all.allocator != NULL)
+        mem = (imi_mem_t){all.allocator->resize, all.allocator->user};
+    uv = imi_mem_zalloc(all.allocator != NULL ? &mem : NULL, sizeof(*uv));
     if (uv == NULL)
         return IMAGINE_ENOMEM;
-    uv->mem = mem;
+    if (all.allocator != NULL) {
+        uv->own_mem = mem;
+        uv->mem = &uv->own_mem;
+    }
     err = open_all(uv, &all);
     if (err == 0 && uv->thread != NULL) {
         err = imi_thread_start(uv);
@@ -220,15 +227,11 @@ int imi_uv_open(imagine_io_t **out, const imi_mem_t *mem, const imagine_io_uv_op
         imi_http_free(uv->http);
         imi_timers_reset(uv);
         imi_thread_free(uv->thread);
-        imi_mem_free(mem, uv);
+        imi_mem_free(uv->mem, uv);
         return err;
     }
     *out = &uv->table;
     return 0;
-}
-
-int imagine_io_uv_open(imagine_io_t **out, const imagine_io_uv_options_t *options) {
-    return imi_uv_open(out, NULL, options);
 }
 
 int imagine_io_uv_trust(imagine_io_t *io, const char *ca_file) {

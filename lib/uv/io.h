@@ -21,6 +21,7 @@ typedef struct imi_uv imi_uv_t;
 struct imi_uv {
     imagine_io_t table;   /* what the client sees; the context of its functions is this struct */
     const imi_mem_t *mem; /* NULL: the C library's */
+    imi_mem_t own_mem;    /* what it points to else */
     uv_loop_t *loop;
     imagine_log_cb log; /* NULL: silent */
     void *log_user;
@@ -36,10 +37,6 @@ struct imi_uv {
     imagine_closed_cb closed; /* NULL: nobody asked */
     void *closed_user;
 };
-
-/* As imagine_io_uv_open(). `mem` must outlive it and be fit for the private thread, if there is
- * one. */
-int imi_uv_open(imagine_io_t **out, const imi_mem_t *mem, const imagine_io_uv_options_t *options);
 
 /* The loop stays alive until there were as many releases. */
 void imi_uv_hold(imi_uv_t *uv);

@@ -30,7 +30,7 @@ test("the README's curl line makes a picture", async () => {
 });
 
 test("the line that the server prints at its start makes a picture", async () => {
-  for (const env of [{}, { API_TOKEN: "user-token", SAMPLE_PROVIDER: "on" }]) {
+  for (const env of [{}, { API_TOKEN: "user-token", SAMPLE_PROVIDER: "on" }, { MEDIA_DIR: scratch() }]) {
     const greeting = await serverWith(env);
     const line = await eventually("the line", () => /^ *(curl .*picture\.png)$/m.exec(greeting.log)?.[1]);
     const cwd = scratch();

@@ -41,7 +41,7 @@ static const struct {
     ROW(imagine_http_handler, size, on_end),
     ROW(imagine_io, size, await),
     ROW(imagine_folder, size, destroy),
-    ROW(imagine_io_uv_options, size, user_agent),
+    ROW(imagine_io_uv_options, size, allocator),
     ROW(imagine_http_response, size, body_size),
     ROW(imagine_verdict, size, message),
     ROW(imagine_provider, size, user),

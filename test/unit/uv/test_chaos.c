@@ -352,6 +352,7 @@ static void count_closed(void *user) {
 
 START_TEST(each_ends_once_whatever_breaks) { /* _i: the round */
     imagine_io_uv_options_t options = {.size = sizeof(options)};
+    const imagine_allocator_t allocator = {failing_mem_resize, &mem};
     imagine_io_t *table = NULL;
     size_t descriptor_count = 0;
     uv_loop_t loop;
@@ -362,8 +363,9 @@ START_TEST(each_ends_once_whatever_breaks) { /* _i: the round */
     descriptor_count = descriptors_count();
     open_servers();
     options.loop = &loop;
+    options.allocator = &allocator;
     options.ca_file = tcp_server_certificate_file();
-    ck_assert_int_eq(imi_uv_open(&table, &mem.mem, &options), 0);
+    ck_assert_int_eq(imagine_io_uv_open(&table, &options), 0);
     io = table;
     start_next();
     for (int i = 0; i < TURNS_MAX && over_count < EXCHANGES; i++)

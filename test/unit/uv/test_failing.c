@@ -275,6 +275,7 @@ static void do_all(uv_loop_t *loop) {
 /* One life of a client, in which allocation `fail_at` fails; false when there was none such. */
 static bool live(size_t fail_at, bool is_lasting) {
     imagine_io_uv_options_t options = {.size = sizeof(options)};
+    const imagine_allocator_t allocator = {failing_mem_resize, &failing};
     imagine_io_t *table = NULL;
     uv_loop_t loop;
     bool has_failed = false;
@@ -285,8 +286,9 @@ static bool live(size_t fail_at, bool is_lasting) {
     refused_count = 0;
     ck_assert_int_eq(uv_loop_init(&loop), 0);
     options.loop = &loop;
+    options.allocator = &allocator;
     options.ca_file = tcp_server_certificate_file();
-    err = imi_uv_open(&table, &failing.mem, &options);
+    err = imagine_io_uv_open(&table, &options);
     ck_assert(err == 0 || (err == IMAGINE_ENOMEM && failing.has_failed));
     ck_assert((err == 0) == (table != NULL));
     if (err == 0) {
@@ -336,11 +338,13 @@ static int is_over(void *user) {
 
 static bool live_on_a_thread(size_t fail_at) {
     imagine_io_uv_options_t options = {.size = sizeof(options)};
+    const imagine_allocator_t allocator = {failing_mem_resize, &failing};
     imagine_io_t *table = NULL;
     int err = 0;
     failing_mem_init(&failing, fail_at);
+    options.allocator = &allocator;
     options.ca_file = tcp_server_certificate_file();
-    err = imi_uv_open(&table, &failing.mem, &options);
+    err = imagine_io_uv_open(&table, &options);
     ck_assert(err == 0 || (err == IMAGINE_ENOMEM && failing.has_failed));
     if (err == 0) {
         io = table;

@@ -281,6 +281,7 @@ START_TEST(closing_in_a_crowd_leaves_nothing_behind) { /* _i walks crowd_cases *
     size_t connection_count = crowd_cases[_i].connection_count;
     size_t descriptor_count = 0;
     failing_mem_t mem; /* counts; none is to fail */
+    const imagine_allocator_t allocator = {failing_mem_resize, &mem};
     uv_loop_t loop;
     failing_mem_init(&mem, 0);
     server = tcp_server_open(crowd_cases[_i].mode);
@@ -288,8 +289,9 @@ START_TEST(closing_in_a_crowd_leaves_nothing_behind) { /* _i walks crowd_cases *
     descriptor_count = descriptors_count();
     crowd.descriptor_count_min = descriptor_count + 2 * connection_count; /* the server's too */
     options.loop = &loop;
+    options.allocator = &allocator;
     options.ca_file = tcp_server_certificate_file();
-    ck_assert_int_eq(imi_uv_open(&crowd.io, &mem.mem, &options), 0);
+    ck_assert_int_eq(imagine_io_uv_open(&crowd.io, &options), 0);
     for (size_t i = 0; i < idle_count; i++)
         (void)join(&crowd, crowd_cases[_i].format, true);
     for (size_t i = 0; i < BUSY; i++)
