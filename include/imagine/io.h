@@ -154,7 +154,7 @@ typedef struct imagine_io_uv_options {
     const char *ca_file; /* PEM; copied; NULL: the system's bundle */
     int32_t verify_tls;  /* 0 or 1: yes, -1: no */
     int32_t reserved;
-    const char *user_agent; /* copied; NULL: "libimagine/<version>" */
+    const char *user_agent;               /* copied; NULL: "libimagine/<version>" */
     const imagine_allocator_t *allocator; /* copied; NULL: the C library's */
 } imagine_io_uv_options_t;
 
