@@ -301,10 +301,11 @@ bool imi_json_next_item(imi_json_cursor_t *cursor, imi_slice_t *value) {
 
 /* What stands between the quotes; absent if this is no string. */
 static imi_slice_t string_inside(imi_slice_t value) {
-    scope_t scope = {NULL, NULL};
     value = imi_slice_trim(value);
-    scope.end = value.data + value.size;
-    if (value.size < 2 || value.data[0] != '"' || skip_string(value.data, &scope) != scope.end)
+    if (value.size < 2 || value.data[0] != '"')
+        return (imi_slice_t){NULL, 0};
+    const scope_t scope = {value.data + value.size, NULL};
+    if (skip_string(value.data, &scope) != scope.end)
         return (imi_slice_t){NULL, 0};
     return (imi_slice_t){value.data + 1, value.size - 2};
 }

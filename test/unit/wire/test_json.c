@@ -368,7 +368,7 @@ START_TEST(an_index_changes_no_answer) {
         imi_buf_append_text(&text, "\",\"c\":1}");
     }
     imi_buf_append_text(&text, "],\"z\":2}");
-    for (size_t cut = 0; cut < 40; cut++) {
+    for (size_t cut = 0; cut < 40 && cut < text.size; cut++) {
         imi_slice_t document = {text.data, text.size - cut};
         imi_json_index(&index, document);
         ck_assert_uint_le(index.count, IMI_JSON_INDEX_MAX);
@@ -511,6 +511,15 @@ static void expect_utf8(uint32_t c, char out[5]) {
     }
     out[size] = '\0';
 }
+
+START_TEST(what_is_absent_has_no_text) {
+    imi_arena_t arena;
+    imi_arena_init(&arena, NULL, 0);
+    ck_assert_ptr_null(imi_json_text(&arena, imi_slice_of(NULL), NULL));
+    ck_assert_ptr_null(imi_json_plain_text(imi_slice_of(NULL)).data);
+    imi_arena_reset(&arena);
+}
+END_TEST
 
 START_TEST(every_escaped_unit_is_its_character_or_refused) { /* _i: lower or upper case */
     imi_arena_t arena;
@@ -873,6 +882,7 @@ static Suite *json_suite(void) {
     tcase_add_loop_test(read, keys_are_compared_decoded, 0, COUNT_OF(key_cases));
     tcase_add_loop_test(read, every_value_has_its_type, 0, COUNT_OF(type_cases));
     tcase_add_loop_test(read, text_from_a_string, 0, COUNT_OF(text_cases));
+    tcase_add_test(read, what_is_absent_has_no_text);
     tcase_add_loop_test(read, every_escaped_unit_is_its_character_or_refused, 0, 2);
     tcase_add_loop_test(read, only_a_high_and_a_low_surrogate_make_a_pair, 0,
                         COUNT_OF(surrogate_edges) * COUNT_OF(surrogate_edges));
