@@ -9,21 +9,14 @@
 //   receiver.judge       "standardwebhooks" or "our own code"
 import { createHmac, timingSafeEqual } from "node:crypto";
 import http from "node:http";
-import { createRequire } from "node:module";
-import path from "node:path";
-import { listen, run, scratch } from "./harness.mjs";
+import { listen } from "./harness.mjs";
+import { fetchPackages } from "./npm.mjs";
 
 const TOLERANCE_S = 5 * 60;
 
 /** The package's class, once per test file; undefined where npm cannot fetch it. */
 let installed;
-async function install() {
-  const folder = scratch();
-  const args = ["install", "--silent", "--no-audit", "--no-fund", "--fetch-retries=0", "--prefix", folder, "standardwebhooks"];
-  const end = await run("npm", args, { cwd: folder, env: { ...process.env }, timeoutMs: 60000 }).catch(() => ({ code: 1 }));
-  if (end.code !== 0) return undefined;
-  return createRequire(path.join(folder, "index.js"))("standardwebhooks").Webhook;
-}
+const install = async () => (await fetchPackages("standardwebhooks"))?.("standardwebhooks").Webhook;
 
 /** The same rules, in our own words: throws what is wrong. */
 class OwnWebhook {

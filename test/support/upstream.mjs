@@ -92,7 +92,7 @@ class World {
   }
 
   space(name) {
-    if (!this.spaces.has(name)) this.spaces.set(name, { uploads: new Map(), events: new Map() });
+    if (!this.spaces.has(name)) this.spaces.set(name, { uploads: new Map(), events: new Map(), sessions: new Map() });
     return this.spaces.get(name);
   }
 
@@ -308,14 +308,16 @@ async function send(request, answer, outgoing, fault) {
 }
 
 /** Server-sent events, as awkwardly as the standard allows: line ends of both kinds, data over
- *  several lines, pieces that end anywhere. */
+ *  several lines, pieces that end anywhere. What has been sent is gone from `answer.events`, and what
+ *  is put there meanwhile goes out, too. */
 async function sendEvents(answer, outgoing, fault) {
   outgoing.writeHead(answer.status, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store" });
-  for (const [index, [name, data]] of answer.events.entries()) {
+  for (let index = 0; answer.events.length > 0; index++) {
+    const [name, data] = answer.events.shift();
     const end = answer.isGradio && index % 2 === 1 ? "\r\n" : "\n";
     const lines = (typeof data === "string" && !answer.isGradio ? data : JSON.stringify(data, null, answer.isGradio ? 1 : 0)).split("\n");
     const bytes = Buffer.from([...(name ? [`event: ${name}`] : []), ...lines.map((l) => `data: ${l}`), "", ""].join(end));
-    const isLast = index === answer.events.length - 1;
+    const isLast = answer.events.length === 0;
     if (fault?.do === "stall" && isLast) return;
     if (fault?.do === "truncate" && isLast) {
       outgoing.write(bytes.subarray(0, bytes.length >> 1));
@@ -324,7 +326,7 @@ async function sendEvents(answer, outgoing, fault) {
     }
     for (let at = 0; at < bytes.length; at += 13) outgoing.write(bytes.subarray(at, at + 13));
     await pause(world.control.eventMs);
-    if (outgoing.destroyed) return;
+    if (outgoing.destroyed) answer.events.length = 0; // who leaves gives up the rest
   }
   outgoing.end();
 }

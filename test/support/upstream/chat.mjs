@@ -20,11 +20,8 @@ export function chat(request, refuse, models) {
     const choices = [{ index: 0, message: { role: "assistant", content }, finish_reason: "stop" }];
     return { status: 200, body: { ...base, object: "chat.completion", choices, usage } };
   }
-  const pieces = content.match(/[\s\S]{1,9}/g) ?? [];
-  const events = pieces.map((piece) => [
-    null,
-    { ...base, object: "chat.completion.chunk", choices: [{ index: 0, delta: { content: piece }, finish_reason: null }] },
-  ]);
+  const deltas = [{ role: "assistant", content: "" }, ...(content.match(/[\s\S]{1,9}/g) ?? []).map((piece) => ({ content: piece }))];
+  const events = deltas.map((delta) => [null, { ...base, object: "chat.completion.chunk", choices: [{ index: 0, delta, finish_reason: null }] }]);
   events.push([null, { ...base, object: "chat.completion.chunk", choices: [{ index: 0, delta: {}, finish_reason: "stop" }], usage }]);
   events.push([null, "[DONE]"]);
   return { status: 200, events };

@@ -1,9 +1,11 @@
 // gradio.mjs: Hugging Face Spaces under /space/<name>, and Pollinations under /pollinations. A Space
 // takes exactly the arguments that its function has, files only by a path that it gave out itself
-// (or an http address), and tells an event's outcome once. Errors: {"detail"}.
+// (or an http address), and tells an event's outcome once. Errors: {"detail"}. What the public client
+// asks for besides, it asks gradio_queue.mjs.
 import { createHash, randomBytes } from "node:crypto";
 import { jsonBody, oneOf, Refusal, sniff, within } from "./check.mjs";
 import { chat } from "./chat.mjs";
+import { describeApi, describeApp, joinQueue, readQueue } from "./gradio_queue.mjs";
 import { formOf } from "./multipart.mjs";
 import { resultAddress } from "./pictures.mjs";
 
@@ -11,52 +13,70 @@ const refuse = (status, detail) => new Refusal(status, { detail });
 
 // ---- what a function takes: each argument's check says what is wrong, or nothing ---------------
 
-const prompt = (v) => (typeof v === "string" && v !== "" ? null : "is no text");
-const text = (v) => (typeof v === "string" ? null : "is no text");
-const bool = (v) => (typeof v === "boolean" ? null : "is no boolean");
-const whole = (low, high) => (v) => (Number.isInteger(v) ? within(low, high)(v) : "is no whole number");
-const number = (low, high) => (v) => (typeof v === "number" ? within(low, high)(v) : "is no number");
-const side = whole(64, 4096);
-const seed = whole(0, 2147483647);
-const exactly = (wanted) => (v) => (v === wanted ? null : `is not ${JSON.stringify(wanted)}`);
-const ratio = (v) => oneOf("1:1", "16:9", "4:3", "3:2", "9:16", "3:4", "2:3")(v);
+/** The check, and what an app's description tells of the argument; `value` is its default, if any. */
+const argument = (component, type, value, check) => Object.assign((v, space) => check(v, space), { component, type, value });
 
-function file(v, space) {
+const prompt = argument("Textbox", "string", undefined, (v) => (typeof v === "string" && v !== "" ? null : "is no text"));
+const text = argument("Textbox", "string", "", (v) => (typeof v === "string" ? null : "is no text"));
+const bool = argument("Checkbox", "boolean", false, (v) => (typeof v === "boolean" ? null : "is no boolean"));
+const whole = (low, high, value = low) => argument("Slider", "number", value, (v) => (Number.isInteger(v) ? within(low, high)(v) : "is no whole number"));
+const number = (low, high) => argument("Slider", "number", low, (v) => (typeof v === "number" ? within(low, high)(v) : "is no number"));
+const side = whole(64, 4096, 1024);
+const seed = whole(0, 2147483647);
+const exactly = (wanted) => argument("Dropdown", typeof wanted, wanted, (v) => (v === wanted ? null : `is not ${JSON.stringify(wanted)}`));
+const ratio = argument("Dropdown", "string", "1:1", oneOf("1:1", "16:9", "4:3", "3:2", "9:16", "3:4", "2:3"));
+const file = argument("Image", "object", undefined, fileProblem);
+const gallery = argument("Gallery", "array", undefined, galleryProblem);
+
+function fileProblem(v, space) {
   if (v === null || typeof v !== "object" || v.meta?._type !== "gradio.FileData") return "is no gradio.FileData";
   if (typeof v.path !== "string") return "is a file without a path";
   if (/^https?:\/\//.test(v.path)) return null;
   return space.uploads.has(v.path) ? null : `names '${v.path}', which was never uploaded here`;
 }
 
-function gallery(v, space) {
+function galleryProblem(v, space) {
   if (!Array.isArray(v) || v.length === 0) return "is no gallery";
-  return v.map((item) => (Object.keys(item ?? {}).join() === "image" ? file(item.image, space) : "holds something else than {image}")).find((w) => w) ?? null;
+  return v.map((item) => (Object.keys(item ?? {}).join() === "image" ? fileProblem(item.image, space) : "holds something else than {image}")).find((w) => w) ?? null;
 }
 
 // ---- what it gives back: the different shapes that Spaces have ---------------------------------
 
-const asFile = (url) => [fileOf(url), 42];
-const asImage = (url) => [{ image: fileOf(url) }];
-const asGallery = (url) => [[{ image: fileOf(url), caption: null }], 42];
-const asAddress = (url) => [url, 42];
-const asVideo = (url) => [{ video: fileOf(url), subtitles: null }, 42];
+/** The shape, and what an app's description tells of its parts. */
+const results = (components, place) => Object.assign(place, { components });
+
+const asFile = results(["Image", "Number"], (url) => [fileOf(url), 42]);
+const asImage = results(["Image"], (url) => [{ image: fileOf(url) }]);
+const asGallery = results(["Gallery", "Number"], (url) => [[{ image: fileOf(url), caption: null }], 42]);
+const asAddress = results(["Textbox", "Number"], (url) => [url, 42]);
+const asVideo = results(["Video", "Number"], (url) => [{ video: fileOf(url), subtitles: null }, 42]);
 
 function fileOf(url) {
   const path = `/tmp/gradio/result/${url.split("/").at(-1)}`;
   return { path, url, size: null, orig_name: "image.png", mime_type: null, is_stream: false, meta: { _type: "gradio.FileData" } };
 }
 
+/** Space -> function -> its arguments by name, in their order, and the shape of its results. */
 const functions = {
-  "mrfakename-z-image-turbo": { generate_image: [[prompt, side, side, whole(1, 20), seed, bool], asFile] },
-  "mrfakename-z-image": { generate_image: [[prompt, text, side, side, whole(1, 100), number(1, 20), seed, bool], asGallery] },
-  "mcp-tools-qwen-image-fast": { generate_image: [[prompt, seed, bool, ratio, number(1, 10), whole(1, 20)], asFile] },
-  "aidc-ai-ovis-image-7b": { generate: [[prompt, side, side, seed, whole(1, 50), number(1, 10)], asAddress] },
-  "black-forest-labs-flux-1-schnell": { infer: [[prompt, seed, bool, side, side, whole(1, 10)], asImage] },
-  "linoyts-qwen-image-edit-2511-fast": { infer: [[gallery, prompt, seed, bool, number(0, 10), whole(1, 20), side, side, bool], asGallery] },
-  "fradeck619-wan2-2-fp8da-aoti-faster": {
-    generate_video: [[file, prompt, whole(1, 20), text, number(0.5, 10), number(0, 10), number(0, 10), seed, bool], asVideo],
+  "mrfakename-z-image-turbo": { generate_image: [{ prompt, height: side, width: side, steps: whole(1, 20), seed, randomize_seed: bool }, asFile] },
+  "mrfakename-z-image": {
+    generate_image: [{ prompt, negative_prompt: text, height: side, width: side, steps: whole(1, 100), guidance: number(1, 20), seed, randomize_seed: bool }, asGallery],
   },
-  "tuan2308-upscaler": { realesrgan: [[file, exactly("RealESRGAN_x4plus"), exactly(0.5), exactly(false), exactly(4)], asFile] },
+  "mcp-tools-qwen-image-fast": { generate_image: [{ prompt, seed, randomize_seed: bool, aspect_ratio: ratio, guidance: number(1, 10), steps: whole(1, 20) }, asFile] },
+  "aidc-ai-ovis-image-7b": { generate: [{ prompt, height: side, width: side, seed, steps: whole(1, 50), guidance: number(1, 10) }, asAddress] },
+  "black-forest-labs-flux-1-schnell": { infer: [{ prompt, seed, randomize_seed: bool, width: side, height: side, steps: whole(1, 10) }, asImage] },
+  "linoyts-qwen-image-edit-2511-fast": {
+    infer: [{ images: gallery, prompt, seed, randomize_seed: bool, guidance: number(0, 10), steps: whole(1, 20), height: side, width: side, rewrite_prompt: bool }, asGallery],
+  },
+  "fradeck619-wan2-2-fp8da-aoti-faster": {
+    generate_video: [
+      { image: file, prompt, steps: whole(1, 20), negative_prompt: text, duration: number(0.5, 10), guidance: number(0, 10), guidance_2: number(0, 10), seed, randomize_seed: bool },
+      asVideo,
+    ],
+  },
+  "tuan2308-upscaler": {
+    realesrgan: [{ image: file, model_name: exactly("RealESRGAN_x4plus"), denoise: exactly(0.5), face_enhance: exactly(false), scale: exactly(4) }, asFile],
+  },
 };
 
 /** Model key -> Space, for the catalogue that points here. */
@@ -98,9 +118,21 @@ export function handleGradio(request, world) {
   const space = world.space(name);
   const call = /^gradio_api\/call\/([^/]+)(?:\/([^/]+))?$/.exec(rest);
   const download = /^gradio_api\/file=(.+)$/.exec(rest);
-  if (request.method === "POST" && rest === "gradio_api/upload") return upload(request, space);
+  const app = { name, root: `${world.origin}/space/${name}`, functions: functions[name], space };
+  switch (`${request.method} ${rest}`) {
+    case "GET config":
+      return describeApp(app);
+    case "GET gradio_api/info":
+      return describeApi(app);
+    case "POST gradio_api/queue/join":
+      return joinQueue(request, world, app, admit, settle);
+    case "GET gradio_api/queue/data":
+      return readQueue(request, app);
+    case "POST gradio_api/upload":
+      return upload(request, space);
+  }
   if (request.method === "GET" && download) return fetchFile(space, decodeURIComponent(download[1]));
-  if (request.method === "POST" && call && !call[2]) return begin(request, world, space, name, call[1]);
+  if (request.method === "POST" && call && !call[2]) return begin(request, world, app, call[1]);
   if (request.method === "GET" && call?.[2]) return outcome(request, world, space, call[1], call[2]);
   throw refuse(404, "Not Found");
 }
@@ -129,34 +161,43 @@ function fetchFile(space, path) {
   return { status: 200, headers: { "content-type": sniff(data) }, body: data };
 }
 
-function begin(request, world, space, name, fn) {
-  const signature = functions[name][fn];
-  if (!signature) throw refuse(404, "Not Found");
+function begin(request, world, app, fn) {
+  if (!(fn in app.functions)) throw refuse(404, "Not Found");
   const body = jsonBody(request, (status, detail) => refuse(status === 415 ? 422 : status, detail));
   if (Object.keys(body).join() !== "data" || !Array.isArray(body.data)) throw refuse(422, "the body is not {data: […]}");
-  if (body.data.length !== signature[0].length) throw refuse(422, `${fn} takes ${signature[0].length} arguments, not ${body.data.length}`);
-  signature[0].forEach((check, i) => {
-    const wrong = check(body.data[i], space);
+  const id = randomBytes(16).toString("hex");
+  app.space.events.set(id, admit(request, world, app, fn, body.data));
+  return { status: 200, body: { event_id: id } };
+}
+
+/** The event that a call with these arguments is; refuses what the function does not take. */
+function admit(request, world, { functions, space }, fn, data) {
+  const [parameters, shape] = functions[fn];
+  const checks = Object.values(parameters);
+  if (data.length !== checks.length) throw refuse(422, `${fn} takes ${checks.length} arguments, not ${data.length}`);
+  checks.forEach((check, i) => {
+    const wrong = check(data[i], space);
     if (wrong) throw refuse(422, `argument ${i} ${wrong}`);
   });
-  const id = randomBytes(16).toString("hex");
-  space.events.set(id, { fn, shape: signature[1], isVideo: fn.includes("video"), spent: world.isSpent(request.token, "event") });
-  return { status: 200, body: { event_id: id } };
+  return { fn, shape, isVideo: fn.includes("video"), spent: world.isSpent(request.token, "event") };
+}
+
+/** How the event ends: {data} or {error}. */
+function settle(world, event) {
+  if (world.control.eventError !== undefined) return { error: world.control.eventError };
+  if (event.spent) return { error: "You have exceeded your free GPU quota (60s requested vs. 0s left). Try again in 1:02:03" };
+  return { data: placed(world, event) };
 }
 
 function outcome(request, world, space, fn, id) {
   const event = space.events.get(id);
   if (!event || event.fn !== fn) throw refuse(404, "Event not found");
   space.events.delete(id); /* it can be read once */
-  const last = world.control.eventError !== undefined
-    ? ["error", world.control.eventError]
-    : event.spent
-      ? ["error", "You have exceeded your free GPU quota (60s requested vs. 0s left). Try again in 1:02:03"]
-      : ["complete", placed(world, event)];
+  const { data, error } = settle(world, event);
   return {
     status: 200,
     isGradio: true,
-    events: [["heartbeat", null], ["generating", null], ...Array(world.control.heartbeats).fill(["heartbeat", null]), last],
+    events: [["heartbeat", null], ["generating", null], ...Array(world.control.heartbeats).fill(["heartbeat", null]), data ? ["complete", data] : ["error", error]],
   };
 }
 

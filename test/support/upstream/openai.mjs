@@ -108,7 +108,7 @@ function edit(request, world) {
   const body = numbersFromText(fields, ["n"]);
   if ("response_format" in body) throw refuse(400, "Unknown parameter: 'response_format'.", { code: "unknown_parameter", param: "response_format" });
   demand(problem(body, pictureRules(body)));
-  if (files.length < 1 || files.length > 16 || files.some((file) => file.name !== "image[]")) throw refuse(400, "Missing required parameter: 'image'.", { code: "missing_required_parameter", param: "image" });
+  if (files.length < 1 || files.length > 16 || files.some((file) => file.name !== "image[]" && (file.name !== "image" || files.length > 1))) throw refuse(400, "Missing required parameter: 'image'.", { code: "missing_required_parameter", param: "image" });
   files.forEach(demandPicture);
   if (world.isUnsafe(body.prompt)) throw unsafe("the prompt");
   return pictures(body);
@@ -139,18 +139,35 @@ function respond(request, world) {
 }
 
 function events(whole, input) {
-  const { text } = whole.output[1].content[0];
+  const [reasoning, answer] = whole.output;
+  const [part] = answer.content;
+  const [kind, field] = part.type === "refusal" ? ["refusal", "refusal"] : ["output_text", "text"];
+  const place = { item_id: answer.id, output_index: 1, content_index: 0 };
   let number = 0;
   const event = (type, more) => [type, { type, sequence_number: number++, ...more }];
   const started = { ...whole, status: "in_progress", output: [], usage: null, incomplete_details: null };
-  const out = [event("response.created", { response: started }), event("response.in_progress", { response: started })];
-  for (const delta of text?.match(/[\s\S]{1,9}/g) ?? []) out.push(event("response.output_text.delta", { item_id: "msg_1", output_index: 1, content_index: 0, delta, logprobs: [] }));
+  const out = [
+    event("response.created", { response: started }),
+    event("response.in_progress", { response: started }),
+    event("response.output_item.added", { output_index: 0, item: reasoning }),
+    event("response.output_item.done", { output_index: 0, item: reasoning }),
+    event("response.output_item.added", { output_index: 1, item: { ...answer, status: "in_progress", content: [] } }),
+    event("response.content_part.added", { ...place, part: { ...part, [field]: "" } }),
+  ];
+  const deltas = part[field].match(/[\s\S]{1,9}/g) ?? [];
+  if (input.includes("[crash]")) deltas.length = 2;
+  for (const delta of deltas) out.push(event(`response.${kind}.delta`, { ...place, delta, ...(kind === "output_text" && { logprobs: [] }) }));
   if (input.includes("[crash]")) {
     const error = { code: "server_error", message: "The model crashed." };
-    return [...out.slice(0, 4), event("response.failed", { response: { ...started, status: "failed", error } })];
+    return [...out, event("response.failed", { response: { ...started, status: "failed", error } })];
   }
-  if (text !== undefined) out.push(event("response.output_text.done", { item_id: "msg_1", output_index: 1, content_index: 0, text }));
-  return [...out, event(`response.${whole.status}`, { response: whole })];
+  return [
+    ...out,
+    event(`response.${kind}.done`, { ...place, [field]: part[field] }),
+    event("response.content_part.done", { ...place, part }),
+    event("response.output_item.done", { output_index: 1, item: answer }),
+    event(`response.${whole.status}`, { response: whole }),
+  ];
 }
 
 // ---- videos ------------------------------------------------------------------------------------
