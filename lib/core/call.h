@@ -46,10 +46,13 @@ struct imagine_call {
     imagine_call_cb next;
     bool is_out_of_memory; /* a builder failed: the next step fails the call */
     bool is_in_step;
-    bool keeps_answer;            /* kept_answer */
-    bool is_indexed;              /* the answer, in `index` */
+    bool keeps_answer;   /* kept_answer */
+    bool is_indexed;     /* the answer, in `index` */
+    bool has_streamed;   /* a piece of a text has come (stream.c) */
+    bool has_lost_token; /* another call learned that the token is spent: the next one, please */
+    bool is_token_fault; /* … of an end that reads as the provider's: see on_refused() */
+    bool is_committed;   /* a provider took the work on, or may have */
     struct imi_json_index *index; /* NULL: no answer was large */
-    bool has_streamed;            /* a piece of a text has come (stream.c) */
     imi_deferred_t *deferred;     /* newest first */
     struct imagine_body *bodies;  /* built so far; freed with the call */
     imi_buf_t kept_answer;        /* an answer that a result lies in */
@@ -58,9 +61,6 @@ struct imagine_call {
     struct imi_picture *pictures; /* several results, newest first */
     size_t picture_count;
 
-    bool has_lost_token; /* another call learned that the token is spent: the next one, please */
-    bool is_token_fault; /* … of an end that reads as the provider's: see on_refused() */
-    bool is_committed;   /* a provider took the work on, or may have */
     const char *task_id;
     void *state;
 
