@@ -308,7 +308,7 @@ static int sum_up(const file_t *file, int64_t amount, int64_t *out) {
 }
 
 /* Reading and writing is one step here, as long as one process uses the folder. A storage for
- * several has to do it in one, and then says IMAGINE_STORAGE_HAS_ATOMIC_ADD. */
+ * several has to do it in one, and then says IMAGINE_STORAGE_IS_ATOMIC. */
 static int add(void *self, const char *key, int64_t amount, uint64_t ttl_ms,
                imagine_storage_add_cb done, void *user) {
     storage_t *storage = self;

@@ -20,8 +20,8 @@ extern "C" {
 
 /** The storage is shared with other processes or hosts. */
 #define IMAGINE_STORAGE_IS_SHARED 1
-/** `add` is one atomic step across everybody who shares it. */
-#define IMAGINE_STORAGE_HAS_ATOMIC_ADD 2
+/** `add` and `swap` are atomic steps across everybody who shares it. */
+#define IMAGINE_STORAGE_IS_ATOMIC 2
 
 /** `status`: 0, IMAGINE_ENOTFOUND (get), or an error. */
 typedef void (*imagine_storage_done_cb)(int status, void *user);
@@ -36,6 +36,8 @@ typedef struct imagine_storage_entry {
     const void *value;
     size_t value_size;
 } imagine_storage_entry_t;
+/** Somebody else set, added to, swapped or removed this key; NULL: anything may have changed. */
+typedef void (*imagine_storage_changed_cb)(const char *key, void *user);
 /** Runs any number of times with `is_last` 0, and once with it 1; after an error that one is next.
  */
 typedef void (*imagine_storage_list_cb)(int status, const imagine_storage_entry_t *entries,
@@ -75,11 +77,31 @@ typedef struct imagine_storage_driver {
      * done), writes what is not yet written, frees `self`, then calls `closed`. Also the only call
      * after a failed or missing start: then `closed` may run inside. `closed` may be NULL. */
     void (*close)(void *self, imagine_closed_cb closed, void *user);
+
+    /** May be NULL (without IMAGINE_STORAGE_IS_ATOMIC). Sets the value, or removes it (value NULL),
+     * only while it is `expected` (NULL: while it is absent). IMAGINE_ENOTFOUND: it is another one,
+     * and stays. */
+    int (*swap)(void *self, const char *key, const void *expected, size_t expected_size,
+                const void *value, size_t value_size, uint64_t ttl_ms, imagine_storage_done_cb done,
+                void *user);
+    /** May be NULL: then whoever wants to know lists again. Once, after start: from now on until
+     * close, `changed` tells of every change that others make to keys with this prefix, soon after
+     * it was made; after a gap, of NULL. Everybody who shares the storage watches the same prefix.
+     */
+    int (*watch)(void *self, const char *prefix, imagine_storage_changed_cb changed, void *user);
 } imagine_storage_driver_t;
 
 /**
  * A storage from an address:
  *   "memory:"                 nothing outlives the process
+ *   "redis://user:password@host:6379/0"   a Redis server (from 6 on), or rediss://
+ *     with TLS where the build has it. User, password, port and database may be left out.
+ *     Not a Cluster, not Sentinel.
+ *   "upstash:https://:token@host"   Upstash Redis over HTTP (the REST address and its token)
+ *   "cloudflare:https://:token@api.cloudflare.com/client/v4/accounts/<id>/storage/kv/namespaces/<id>"
+ *     Workers KV over HTTP: no step is atomic there, and others see a change up to a minute late
+ *     (for redis, upstash and cloudflare: ?prefix=… in front of every key; what is no letter, digit
+ *     or one of -._~ in a user, password, token or prefix is written as %XX)
  *   "sqlite:/path/state.db"   one file, made (0600, its directories 0700) if it is missing. What
  *     was acknowledged survives kill -9; a loss of power may take the last moments before it, but
  *     never breaks the file. Processes of one machine may share it. A file that is damaged or not

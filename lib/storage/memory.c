@@ -66,7 +66,7 @@ static void memory_close(void *self, imagine_closed_cb closed, void *user) {
 static const imagine_storage_driver_t memory_driver = {
     .size = sizeof(imagine_storage_driver_t),
     .name = "memory",
-    .flags = IMAGINE_STORAGE_HAS_ATOMIC_ADD,
+    .flags = IMAGINE_STORAGE_IS_ATOMIC,
     .start = memory_start,
     .get = imi_storage_queue_get,
     .set = imi_storage_queue_set,
@@ -74,6 +74,7 @@ static const imagine_storage_driver_t memory_driver = {
     .add = imi_storage_queue_add,
     .list = imi_storage_queue_list,
     .close = memory_close,
+    .swap = imi_storage_queue_swap,
 };
 
 int imi_memory_open(const imi_mem_t *mem, const char *url,
@@ -206,6 +207,18 @@ static int add(memory_t *memory, imi_storage_operation_t *operation) {
     return put(memory, operation->key, operation->key_size, text, text_size, expires_unix_ms);
 }
 
+static int swap(memory_t *memory, const imi_storage_operation_t *operation) {
+    const item_t *item = imi_map_get(&memory->items, operation->key, operation->key_size);
+    if (!imi_storage_is_expected(operation, item == NULL ? NULL : item->value,
+                                 item == NULL ? 0 : item->value_size))
+        return IMAGINE_ENOTFOUND;
+    if (!operation->is_removal)
+        return put(memory, operation->key, operation->key_size, operation->value,
+                   operation->value_size, operation->expires_unix_ms);
+    drop(memory, imi_map_remove(&memory->items, operation->key, operation->key_size));
+    return 0;
+}
+
 /* Pages but the last one go out at once; the last one is left for the end of the operation. The
  * entries borrow from the map, which does not change before that. */
 static void list(memory_t *memory, imi_storage_operation_t *operation) {
@@ -250,6 +263,9 @@ static void perform(memory_t *memory, imi_storage_operation_t *operation) {
         break;
     case IMI_STORAGE_ADD:
         operation->status = add(memory, operation);
+        break;
+    case IMI_STORAGE_SWAP:
+        operation->status = swap(memory, operation);
         break;
     default:
         list(memory, operation);

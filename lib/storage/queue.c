@@ -12,8 +12,15 @@
 
 #include "wire/str.h"
 
-static int ask(imi_storage_queue_t *queue, int kind, const char *key, const void *value,
-               size_t value_size, imi_storage_operation_t **out);
+typedef struct bytes {
+    const void *data; /* NULL: none */
+    size_t size;
+} bytes_t;
+
+#define NOTHING ((bytes_t){NULL, 0})
+
+static int ask(imi_storage_queue_t *queue, int kind, const char *key, bytes_t value,
+               bytes_t expected, imi_storage_operation_t **out);
 static int submit(imi_storage_queue_t *queue, imi_storage_operation_t *operation, uint64_t ttl_ms);
 
 void imi_storage_queue_init(imi_storage_queue_t *queue, const imi_mem_t *mem,
@@ -25,7 +32,8 @@ void imi_storage_queue_init(imi_storage_queue_t *queue, const imi_mem_t *mem,
 int imi_storage_queue_get(void *self, const char *key, imagine_storage_get_cb done, void *user) {
     imi_storage_queue_t *queue = self;
     imi_storage_operation_t *operation = NULL;
-    int err = done == NULL ? IMAGINE_EINVAL : ask(queue, IMI_STORAGE_GET, key, "", 0, &operation);
+    int err = done == NULL ? IMAGINE_EINVAL
+                           : ask(queue, IMI_STORAGE_GET, key, NOTHING, NOTHING, &operation);
     if (err != 0)
         return err;
     operation->callback.get = done;
@@ -38,7 +46,8 @@ int imi_storage_queue_set(void *self, const char *key, const void *value, size_t
     imi_storage_queue_t *queue = self;
     imi_storage_operation_t *operation = NULL;
     int err = done == NULL ? IMAGINE_EINVAL
-                           : ask(queue, IMI_STORAGE_SET, key, value, value_size, &operation);
+                           : ask(queue, IMI_STORAGE_SET, key, (bytes_t){value, value_size}, NOTHING,
+                                 &operation);
     if (err != 0)
         return err;
     operation->callback.done = done;
@@ -50,8 +59,8 @@ int imi_storage_queue_remove(void *self, const char *key, imagine_storage_done_c
                              void *user) {
     imi_storage_queue_t *queue = self;
     imi_storage_operation_t *operation = NULL;
-    int err =
-        done == NULL ? IMAGINE_EINVAL : ask(queue, IMI_STORAGE_REMOVE, key, "", 0, &operation);
+    int err = done == NULL ? IMAGINE_EINVAL
+                           : ask(queue, IMI_STORAGE_REMOVE, key, NOTHING, NOTHING, &operation);
     if (err != 0)
         return err;
     operation->callback.done = done;
@@ -63,7 +72,8 @@ int imi_storage_queue_add(void *self, const char *key, int64_t amount, uint64_t 
                           imagine_storage_add_cb done, void *user) {
     imi_storage_queue_t *queue = self;
     imi_storage_operation_t *operation = NULL;
-    int err = done == NULL ? IMAGINE_EINVAL : ask(queue, IMI_STORAGE_ADD, key, "", 0, &operation);
+    int err = done == NULL ? IMAGINE_EINVAL
+                           : ask(queue, IMI_STORAGE_ADD, key, NOTHING, NOTHING, &operation);
     if (err != 0)
         return err;
     operation->callback.add = done;
@@ -76,8 +86,8 @@ int imi_storage_queue_list(void *self, const char *prefix, imagine_storage_list_
                            void *user) {
     imi_storage_queue_t *queue = self;
     imi_storage_operation_t *operation = NULL;
-    int err =
-        done == NULL ? IMAGINE_EINVAL : ask(queue, IMI_STORAGE_LIST, prefix, "", 0, &operation);
+    int err = done == NULL ? IMAGINE_EINVAL
+                           : ask(queue, IMI_STORAGE_LIST, prefix, NOTHING, NOTHING, &operation);
     if (err != 0)
         return err;
     operation->callback.list = done;
@@ -85,35 +95,58 @@ int imi_storage_queue_list(void *self, const char *prefix, imagine_storage_list_
     return submit(queue, operation, 0);
 }
 
-static size_t waiting_size(const imi_storage_operation_t *operation) {
-    return sizeof(*operation) + operation->key_size + operation->value_size;
+int imi_storage_queue_swap(void *self, const char *key, const void *expected, size_t expected_size,
+                           const void *value, size_t value_size, uint64_t ttl_ms,
+                           imagine_storage_done_cb done, void *user) {
+    imi_storage_queue_t *queue = self;
+    imi_storage_operation_t *operation = NULL;
+    int err = done == NULL ? IMAGINE_EINVAL
+                           : ask(queue, IMI_STORAGE_SWAP, key, (bytes_t){value, value_size},
+                                 (bytes_t){expected, expected_size}, &operation);
+    if (err != 0)
+        return err;
+    operation->callback.done = done;
+    operation->user = user;
+    operation->is_removal = value == NULL;
+    return submit(queue, operation, ttl_ms);
 }
 
-static int ask(imi_storage_queue_t *queue, int kind, const char *key, const void *value,
-               size_t value_size, imi_storage_operation_t **out) {
+static size_t waiting_size(const imi_storage_operation_t *operation) {
+    return sizeof(*operation) + operation->key_size + operation->value_size +
+           operation->expected_size;
+}
+
+static int ask(imi_storage_queue_t *queue, int kind, const char *key, bytes_t value,
+               bytes_t expected, imi_storage_operation_t **out) {
     size_t key_size = 0;
     if (queue->io == NULL || imi_storage_check_key(key, kind == IMI_STORAGE_LIST, &key_size) != 0)
         return IMAGINE_EINVAL;
-    if (value == NULL && value_size > 0)
+    if ((value.data == NULL && value.size > 0) || (expected.data == NULL && expected.size > 0))
         return IMAGINE_EINVAL;
-    if (value_size > IMAGINE_STORAGE_VALUE_SIZE_MAX)
+    if (value.size > IMAGINE_STORAGE_VALUE_SIZE_MAX ||
+        expected.size > IMAGINE_STORAGE_VALUE_SIZE_MAX)
         return IMAGINE_ETOOLARGE;
     if (queue->is_closing)
         return IMAGINE_ECLOSED;
 
     imi_storage_operation_t *operation =
-        imi_mem_alloc(queue->mem, sizeof(*operation) + key_size + 1 + value_size);
+        imi_mem_alloc(queue->mem, sizeof(*operation) + key_size + 1 + value.size + expected.size);
     if (operation == NULL)
         return IMAGINE_ENOMEM;
+    char *value_copy = operation->data + key_size + 1, *expected_copy = value_copy + value.size;
     *operation = (imi_storage_operation_t){.mem = queue->mem,
                                            .kind = kind,
                                            .key = operation->data,
                                            .key_size = key_size,
-                                           .value = operation->data + key_size + 1,
-                                           .value_size = value_size};
+                                           .value = value_copy,
+                                           .value_size = value.size,
+                                           .expected = expected.data == NULL ? NULL : expected_copy,
+                                           .expected_size = expected.size};
     memcpy(operation->data, key, key_size + 1);
-    if (value_size > 0)
-        memcpy(operation->data + key_size + 1, value, value_size);
+    if (value.size > 0)
+        memcpy(value_copy, value.data, value.size);
+    if (expected.size > 0)
+        memcpy(expected_copy, expected.data, expected.size);
     imi_arena_init(&operation->answer, queue->mem, 0);
     *out = operation;
     return 0;
@@ -200,6 +233,14 @@ int imi_storage_sum(const void *value, size_t value_size, int64_t amount, int64_
         __builtin_add_overflow(number, amount, out))
         return IMAGINE_EINVAL;
     return 0;
+}
+
+bool imi_storage_is_expected(const imi_storage_operation_t *operation, const void *value,
+                             size_t value_size) {
+    if (value == NULL || operation->expected == NULL)
+        return value == NULL && operation->expected == NULL;
+    return value_size == operation->expected_size &&
+           memcmp(value, operation->expected, value_size) == 0;
 }
 
 size_t imi_storage_format(char out[IMI_STORAGE_NUMBER_SIZE], int64_t number) {

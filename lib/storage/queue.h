@@ -26,6 +26,7 @@ enum {
     IMI_STORAGE_REMOVE,
     IMI_STORAGE_ADD,
     IMI_STORAGE_LIST,
+    IMI_STORAGE_SWAP,
 };
 
 typedef struct imi_storage_operation {
@@ -36,7 +37,7 @@ typedef struct imi_storage_operation {
     int status;   /* the driver's answer, and below what belongs to it */
     union {
         imagine_storage_get_cb get;
-        imagine_storage_done_cb done; /* set and remove */
+        imagine_storage_done_cb done; /* set, remove and swap */
         imagine_storage_add_cb add;
         imagine_storage_list_cb list;
     } callback;
@@ -48,10 +49,13 @@ typedef struct imi_storage_operation {
     const char *key;   /* list: the prefix */
     const void *value; /* set: what to keep; get: the answer; never NULL */
     size_t key_size, value_size;
+    const void *expected; /* swap: NULL: that nothing is there */
+    size_t expected_size;
+    bool is_removal;                  /* swap: there is no new value */
     imagine_storage_entry_t *entries; /* list: the answer, or one page of it */
     size_t entry_count;
     imi_arena_t answer; /* what the answer is made of */
-    char data[];        /* the copies of key and value */
+    char data[];        /* the copies of key, value and what is expected */
 } imi_storage_operation_t;
 
 typedef struct imi_storage_queue {
@@ -79,6 +83,9 @@ int imi_storage_queue_add(void *self, const char *key, int64_t amount, uint64_t 
                           imagine_storage_add_cb done, void *user);
 int imi_storage_queue_list(void *self, const char *prefix, imagine_storage_list_cb done,
                            void *user);
+int imi_storage_queue_swap(void *self, const char *key, const void *expected, size_t expected_size,
+                           const void *value, size_t value_size, uint64_t ttl_ms,
+                           imagine_storage_done_cb done, void *user);
 
 /* The oldest operation, which leaves the queue; NULL when there is none. */
 imi_storage_operation_t *imi_storage_queue_pop(imi_storage_queue_t *queue);
@@ -96,6 +103,10 @@ void imi_storage_operation_clear(imi_storage_operation_t *operation);
 /* What `add` makes of a value that is there: IMAGINE_EINVAL when it is no number or the sum is out
  * of range. */
 int imi_storage_sum(const void *value, size_t value_size, int64_t amount, int64_t *out);
+
+/* May a swap happen over this value? (NULL: there is none.) */
+bool imi_storage_is_expected(const imi_storage_operation_t *operation, const void *value,
+                             size_t value_size);
 
 /* How `add` writes a number: decimal, as every driver does. Returns the length, the NUL not
  * counted.

@@ -114,7 +114,7 @@ static void sqlite_close(void *self, imagine_closed_cb closed, void *user) {
 static const imagine_storage_driver_t sqlite_driver = {
     .size = sizeof(imagine_storage_driver_t),
     .name = "sqlite",
-    .flags = IMAGINE_STORAGE_IS_SHARED | IMAGINE_STORAGE_HAS_ATOMIC_ADD,
+    .flags = IMAGINE_STORAGE_IS_SHARED | IMAGINE_STORAGE_IS_ATOMIC,
     .start = sqlite_start,
     .get = imi_storage_queue_get,
     .set = imi_storage_queue_set,
@@ -122,6 +122,7 @@ static const imagine_storage_driver_t sqlite_driver = {
     .add = imi_storage_queue_add,
     .list = imi_storage_queue_list,
     .close = sqlite_close,
+    .swap = imi_storage_queue_swap,
 };
 
 static const char *fault_of(const char *path) {
@@ -381,6 +382,28 @@ static int add(sqlite_t *sqlite, imi_storage_operation_t *operation) {
                expires_unix_ms);
 }
 
+static int swap(sqlite_t *sqlite, imi_storage_operation_t *operation) {
+    sqlite3_stmt *statement = bind_key(sqlite, GET, operation->key, operation->key_size);
+    (void)sqlite3_bind_int64(statement, 2, operation->asked_unix_ms);
+    int rc = sqlite3_step(statement);
+    const void *value = rc == SQLITE_ROW ? sqlite3_column_blob(statement, 0) : NULL;
+    if (rc == SQLITE_ROW && value == NULL)
+        value = ""; /* no bytes */
+    if (!imi_storage_is_expected(operation, value,
+                                 rc == SQLITE_ROW ? (size_t)sqlite3_column_bytes(statement, 0) : 0))
+        operation->status = IMAGINE_ENOTFOUND;
+    (void)sqlite3_reset(statement);
+    operation->is_done = true;
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        return rc;
+    if (operation->status != 0)
+        return SQLITE_OK;
+    if (operation->is_removal)
+        return finish_step(bind_key(sqlite, REMOVE, operation->key, operation->key_size));
+    return put(sqlite, operation, operation->value, operation->value_size,
+               operation->expires_unix_ms);
+}
+
 /* Takes the row into the page; false when memory is out. */
 static bool take_row(sqlite_t *sqlite, imi_storage_operation_t *operation, const char *key,
                      sqlite3_stmt *row) {
@@ -454,6 +477,8 @@ static int perform(sqlite_t *sqlite, imi_storage_operation_t *operation) {
         return finish_step(bind_key(sqlite, REMOVE, operation->key, operation->key_size));
     case IMI_STORAGE_ADD:
         return add(sqlite, operation);
+    case IMI_STORAGE_SWAP:
+        return swap(sqlite, operation);
     default:
         if (sqlite->is_closing) { /* a list may be long, and closing should not be */
             operation->status = IMAGINE_ECLOSED;
@@ -468,7 +493,7 @@ static int perform(sqlite_t *sqlite, imi_storage_operation_t *operation) {
 
 static bool is_write(const imi_storage_operation_t *operation) {
     return operation->kind == IMI_STORAGE_SET || operation->kind == IMI_STORAGE_REMOVE ||
-           operation->kind == IMI_STORAGE_ADD;
+           operation->kind == IMI_STORAGE_ADD || operation->kind == IMI_STORAGE_SWAP;
 }
 
 static int purge(sqlite_t *sqlite, int64_t now_unix_ms) {

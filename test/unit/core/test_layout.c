@@ -48,7 +48,7 @@ static const struct {
     ROW(imagine_template_value, name, json),
     ROW(imagine_call_request, size, accept_any_status),
     ROW(imagine_storage_entry, key, value_size),
-    ROW(imagine_storage_driver, size, close),
+    ROW(imagine_storage_driver, size, watch),
     ROW(imagine_gateway_request, size, peer),
     ROW(imagine_gateway_answer, size, reserved),
     ROW(imagine_gateway_responder, size, on_end),

@@ -96,8 +96,8 @@ START_TEST(the_built_in_drivers_say_what_they_can) {
         const char *url, *name;
         uint32_t flags;
     } cases[] = {
-        {"memory:", "memory", IMAGINE_STORAGE_HAS_ATOMIC_ADD},
-        {"sqlite:/tmp/x.db", "sqlite", IMAGINE_STORAGE_IS_SHARED | IMAGINE_STORAGE_HAS_ATOMIC_ADD},
+        {"memory:", "memory", IMAGINE_STORAGE_IS_ATOMIC},
+        {"sqlite:/tmp/x.db", "sqlite", IMAGINE_STORAGE_IS_SHARED | IMAGINE_STORAGE_IS_ATOMIC},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         imagine_storage_t *storage = NULL;
