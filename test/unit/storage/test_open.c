@@ -267,7 +267,7 @@ START_TEST(a_longer_driver_is_accepted_while_its_end_is_zero) {
 END_TEST
 
 START_TEST(the_driver_struct_has_no_padding_at_its_end) {
-    ck_assert_uint_eq(offsetof(imagine_storage_driver_t, close) + sizeof(own_driver.close),
+    ck_assert_uint_eq(offsetof(imagine_storage_driver_t, watch) + sizeof(own_driver.watch),
                       sizeof(imagine_storage_driver_t));
     ck_assert_uint_eq(offsetof(imagine_storage_driver_t, start), 24);
     ck_assert_uint_eq(offsetof(imagine_storage_driver_t, close), 72);
