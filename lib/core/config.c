@@ -13,6 +13,7 @@
 #include "core/secret.h"
 #include "core/settings.h"
 #include "core/state_file.h"
+#include "core/store_address.h"
 #include "core/stray.h"
 #include "core/webhook.h"
 #include "imagine/storage.h"
@@ -286,28 +287,27 @@ static bool is_usable(config_t *config, const char *path) {
 }
 
 static void apply_storage(config_t *config) {
-    const char *path = imagine_settings_get(config->settings, "STATE_FILE");
     imagine_storage_t *storage = NULL;
-    char *message = NULL, *url;
-    size_t size;
+    const char *name = NULL;
+    char *message = NULL;
+    imi_buf_t address;
     int err;
-    if (path == NULL || path[0] == '\0' || strcmp(path, ":memory:") == 0 ||
-        !is_usable(config, path))
-        return;
-    size = strlen(path) + sizeof("sqlite:");
-    url = malloc(size);
-    if (url == NULL) {
-        say(config, IMAGINE_ENOMEM, "STATE_FILE", "out of memory");
-        return;
+    imi_buf_init(&address, NULL, 0);
+    err = imi_store_address(&address, config->settings, &name);
+    if (err != 0) {
+        say(config, err, name, err == IMAGINE_EINVAL ? "is missing" : "out of memory");
+    } else if (address.size > 0 && (strcmp(name, "STATE_FILE") != 0 ||
+                                    is_usable(config, strchr(address.data, ':') + 1))) {
+        err = imagine_storage_open(&storage, address.data, &message);
+        if (err == 0)
+            err = imagine_set_storage(config->im, storage);
+        if (err != 0)
+            say(config, err, name, message != NULL ? message : imagine_strerror(err));
     }
-    snprintf(url, size, "sqlite:%s", path);
-    err = imagine_storage_open(&storage, url, &message);
-    if (err == 0)
-        err = imagine_set_storage(config->im, storage);
-    if (err != 0)
-        say(config, err, "STATE_FILE", message != NULL ? message : imagine_strerror(err));
+    if (address.data != NULL)
+        imi_mem_wipe(address.data, address.size);
+    imi_buf_reset(&address);
     imagine_free(message);
-    free(url);
 }
 
 int imagine_configure(imagine_t *im, const imagine_settings_t *settings, char **out_message) {

@@ -29,9 +29,8 @@
 
 extern char **environ; /* POSIX has it declared nowhere */
 
-/* In the order in which --help shows them. DEFAULT has one, PLAIN has none, LATER has no effect
- * yet, REFUSED stops the start. */
-#define SETTINGS(DEFAULT, PLAIN, LATER, REFUSED)                                                  \
+/* In the order in which --help shows them. DEFAULT has one, PLAIN has none. */
+#define SETTINGS(DEFAULT, PLAIN)                                                                  \
     DEFAULT("PORT", NUMBER, "3000", 0, 65535, NULL, "port to listen on; 0: any free one")         \
     PLAIN("HOST", HOST,                                                                           \
           "address to listen on; 127.0.0.1 without API_TOKEN and ADMIN_TOKEN, else all")          \
@@ -71,7 +70,19 @@ extern char **environ; /* POSIX has it declared nowhere */
         "STATE_FILE", TEXT,                                                                       \
         "what is remembered across restarts, \":memory:\" for nothing; without it imagine.db in " \
         "the\n      state directory of systemd, of XDG, or ~/.local/state/imagine")               \
-    LATER("ENCRYPTION_KEY", SECRET, NULL, 0, 0) /* this version keeps no secret at rest */        \
+    PLAIN(                                                                                        \
+        "ENCRYPTION_KEY", SECRET,                                                                 \
+        "seals tokens that a task has to remember; the newest first, older ones behind a comma; " \
+        "without\n      it the first API_TOKEN")                                                  \
+    PLAIN("KV_REST_API_URL", URL, "Upstash Redis that keeps state, with KV_REST_API_TOKEN")       \
+    PLAIN("KV_REST_API_TOKEN", SECRET, "its token")                                               \
+    PLAIN("REDIS_URL", SECRET,                                                                    \
+          "Redis server that keeps state: redis://user:password@host:port/db")                    \
+    PLAIN("CF_ACCOUNT_ID", TEXT, "Cloudflare Workers KV that keeps state, with the two below")    \
+    PLAIN("CF_KV_NAMESPACE_ID", TEXT, "its namespace")                                            \
+    PLAIN("CF_API_TOKEN", SECRET, "a token that may write there")                                 \
+    DEFAULT("CF_API_BASE", URL, "https://api.cloudflare.com/client/v4", 0, 0, NULL,               \
+            "Cloudflare's API")                                                                   \
     DEFAULT("TIMEOUT_TEXT_MS", NUMBER, "30000", 1, 60 * MINUTES_MS, NULL,                         \
             "one text, or starting a task")                                                       \
     DEFAULT("TIMEOUT_IMAGE_MS", NUMBER, "120000", 1, 60 * MINUTES_MS, NULL, "one picture")        \
@@ -94,32 +105,22 @@ extern char **environ; /* POSIX has it declared nowhere */
           "address in front of the bucket's objects; without it links are signed, for 24 hours")  \
     PLAIN("MEDIA_DIR", TEXT,                                                                      \
           "without S3: folder that keeps results for 24 hours, served under /media/")             \
-    PLAIN("PUBLIC_URL", URL, "this server as its callers see it, in front of /media/ in results") \
-    REFUSED("REDIS_URL")                                                                          \
-    REFUSED("KV_REST_API_URL")                                                                    \
-    REFUSED("KV_REST_API_TOKEN")                                                                  \
-    REFUSED("CF_ACCOUNT_ID")                                                                      \
-    REFUSED("CF_API_TOKEN")                                                                       \
-    REFUSED("CF_KV_NAMESPACE_ID")
+    PLAIN("PUBLIC_URL", URL, "this server as its callers see it, in front of /media/ in results")
 
-#define NOTHING(...)
 #define DEFAULT_ROW(name, kind, otherwise, min, max, choices, help) \
-    {name, IMI_SETTING_##kind, IMI_SUPPORTED, otherwise, min, max, choices},
-#define PLAIN_ROW(name, kind, help) {name, IMI_SETTING_##kind, IMI_SUPPORTED, NULL, 0, 0, NULL},
-#define LATER_ROW(name, kind, otherwise, min, max) \
-    {name, IMI_SETTING_##kind, IMI_LATER, otherwise, min, max, NULL},
-#define REFUSED_ROW(name) {name, IMI_SETTING_SECRET, IMI_REFUSED, NULL, 0, 0, NULL},
+    {name, IMI_SETTING_##kind, otherwise, min, max, choices},
+#define PLAIN_ROW(name, kind, help) {name, IMI_SETTING_##kind, NULL, 0, 0, NULL},
 #define DEFAULT_HELP(name, kind, otherwise, min, max, choices, help) \
     "  " name " (" otherwise ")\n      " help "\n"
 #define PLAIN_HELP(name, kind, help) "  " name "\n      " help "\n"
 
-static const imi_setting_t table[] = {SETTINGS(DEFAULT_ROW, PLAIN_ROW, LATER_ROW, REFUSED_ROW)};
+static const imi_setting_t table[] = {SETTINGS(DEFAULT_ROW, PLAIN_ROW)};
 #define TABLE_COUNT (sizeof(table) / sizeof(table[0]))
 
 /* What any provider has, by the end of the name. */
 static const imi_setting_t patterns[] = {
-    {"_TOKENS", IMI_SETTING_TOKENS, IMI_SUPPORTED, NULL, 0, 0, NULL},
-    {"_API_BASE", IMI_SETTING_URL, IMI_SUPPORTED, NULL, 0, 0, NULL},
+    {"_TOKENS", IMI_SETTING_TOKENS, NULL, 0, 0, NULL},
+    {"_API_BASE", IMI_SETTING_URL, NULL, 0, 0, NULL},
 };
 #define PATTERN_COUNT (sizeof(patterns) / sizeof(patterns[0]))
 
@@ -130,7 +131,7 @@ static const char help[] =
     "one "
     "account, which share its quota\n"
     "  <PROVIDER>_API_BASE\n      base address of a provider, instead of the catalogue's\n" //
-    SETTINGS(DEFAULT_HELP, PLAIN_HELP, NOTHING, NOTHING);
+    SETTINGS(DEFAULT_HELP, PLAIN_HELP);
 
 typedef struct value {
     imi_list_t link;
@@ -342,8 +343,6 @@ static bool is_text(imi_slice_t text) {
 
 static int check(imagine_settings_t *settings, const imi_setting_t *setting, const char *name,
                  imi_slice_t text) {
-    if (setting->support == IMI_REFUSED)
-        return refuse(settings, name, "not supported yet; unset it, state is kept in STATE_FILE");
     switch (setting->kind) {
     case IMI_SETTING_NUMBER:
         return check_number(settings, setting, name, text);
@@ -684,15 +683,13 @@ static void describe_value(imi_buf_t *out, const value_t *value) {
         imi_buf_append_text(out, value->text);
     if (value->source[0] != '\0')
         imi_buf_printf(out, " (from %s)", value->source);
-    if (value->setting->support == IMI_LATER)
-        imi_buf_append_text(out, " (not supported yet: without effect)");
     imi_buf_append_byte(out, '\n');
 }
 
 static void describe_default(imi_buf_t *out, const imagine_settings_t *settings,
                              const imi_setting_t *setting) {
     const char *text = imagine_settings_get(settings, setting->name);
-    if (text == NULL || setting->support != IMI_SUPPORTED)
+    if (text == NULL)
         return;
     imi_buf_printf(out, "%s = %s (default%s)\n", setting->name, text,
                    setting->kind == IMI_SETTING_HOST && !is_locked(settings)

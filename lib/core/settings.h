@@ -24,16 +24,9 @@ typedef enum imi_setting_kind {
     IMI_SETTING_ORIGINS, /* a comma list of "*" and "https://example.com" */
 } imi_setting_kind_t;
 
-typedef enum imi_setting_support {
-    IMI_SUPPORTED,
-    IMI_LATER,   /* known, and without effect in this version: the description says so */
-    IMI_REFUSED, /* known, and starting without its effect would mislead */
-} imi_setting_support_t;
-
 typedef struct imi_setting {
     const char *name;
     imi_setting_kind_t kind;
-    imi_setting_support_t support;
     const char *otherwise; /* the default; NULL: none */
     int64_t min, max;
     const char *choices; /* "a|b|c" */
