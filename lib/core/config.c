@@ -8,6 +8,7 @@
 #include "core/catalogue_files.h"
 #include "core/client.h"
 #include "core/hosting.h"
+#include "core/keyring.h"
 #include "core/log.h"
 #include "core/registry.h"
 #include "core/secret.h"
@@ -211,13 +212,27 @@ static void apply_trust(config_t *config) {
             err == IMAGINE_EINVAL ? "the file cannot be read" : imagine_strerror(err));
 }
 
+/* Without a key of its own, what callers have to know is secret as well: the first of them. */
+static const char *sealing_keys(config_t *config, char **out_first) {
+    const char *keys = imagine_settings_get(config->settings, "ENCRYPTION_KEY");
+    const char *tokens = imagine_settings_get(config->settings, "API_TOKEN");
+    if (keys != NULL || tokens == NULL)
+        return keys;
+    *out_first = strndup(tokens, strcspn(tokens, ","));
+    if (*out_first == NULL)
+        say(config, IMAGINE_ENOMEM, "API_TOKEN", "out of memory");
+    return *out_first;
+}
+
 static int limits_step(void *user) {
-    static const char *const secrets[] = {"API_TOKEN", "ADMIN_TOKEN", "ENCRYPTION_KEY",
+    static const char *const secrets[] = {"API_TOKEN",           "ADMIN_TOKEN",  "ENCRYPTION_KEY",
+                                          "KV_REST_API_TOKEN",   "CF_API_TOKEN", "REDIS_URL",
                                           "S3_SECRET_ACCESS_KEY"};
     config_t *config = user;
     imagine_t *im = config->im;
     const char *sample = imagine_settings_get(config->settings, "SAMPLE_PROVIDER");
     const char *bad = NULL;
+    char *first = NULL;
     int err;
     im->limits = (imi_limits_t){.text_ms = number(config, "TIMEOUT_TEXT_MS"),
                                 .image_ms = number(config, "TIMEOUT_IMAGE_MS"),
@@ -238,6 +253,13 @@ static int limits_step(void *user) {
     err = imi_webhooks_set_secret(im, imagine_settings_get(config->settings, "WEBHOOK_SECRET"));
     if (err != 0)
         say(config, err, "WEBHOOK_SECRET", imagine_strerror(err));
+    err = imi_keyring_set(im, sealing_keys(config, &first));
+    if (err != 0)
+        say(config, err, "ENCRYPTION_KEY",
+            err == IMAGINE_EINVAL ? "at most eight keys" : "out of memory");
+    if (first != NULL)
+        imi_mem_wipe(first, strlen(first));
+    free(first);
     err = imi_client_allow_hosts(im, imagine_settings_get(config->settings, "ALLOW_PRIVATE_HOSTS"),
                                  &bad);
     if (err != 0)

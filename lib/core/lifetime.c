@@ -6,6 +6,7 @@
 
 #include "core/client.h"
 #include "core/hosting.h"
+#include "core/keyring.h"
 #include "core/mark.h"
 #include "core/registry.h"
 #include "core/request.h"
@@ -125,6 +126,7 @@ static void free_parts(imagine_t *im) {
         imi_catalogue_release(im->catalogue);
     im->catalogue = NULL;
     imi_secrets_reset(im);
+    imi_keyring_reset(im);
     imi_arena_reset(&im->hosts_arena);
 }
 

@@ -411,6 +411,19 @@ imi_token_t *imi_pool_hold(imi_pool_t *pool, const char *fingerprint) {
     return token;
 }
 
+imi_token_t *imi_pool_hold_text(imi_pool_t *pool, const char *text) {
+    imi_token_item_t item = {.text = imi_slice_of(text)};
+    imi_token_t *token;
+    imi_fingerprint(item.fingerprint, text);
+    token = imi_pool_hold(pool, item.fingerprint);
+    if (token != NULL)
+        return token;
+    token = token_new(pool, &item);
+    if (token != NULL)
+        imi_lanes_begin(&pool->lanes, &token->place);
+    return token;
+}
+
 void imi_pool_release(imi_pool_t *pool, imi_token_t *token) {
     imi_lanes_end(&pool->lanes, &token->place);
     if (token->is_probing) { /* without a verdict: it is due again */

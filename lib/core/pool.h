@@ -52,6 +52,9 @@ imi_token_t *imi_pool_pick(imi_pool_t *pool, const char *model, imi_clock_t cloc
 /* A particular token by fingerprint, in whatever state, for a task that is bound to it; counts the
  * call. NULL: not in the list. */
 imi_token_t *imi_pool_hold(imi_pool_t *pool, const char *fingerprint);
+/* One that need not be in the list, by its text, for a task that was bound to it elsewhere: it
+ * serves nobody else. NULL: no memory. */
+imi_token_t *imi_pool_hold_text(imi_pool_t *pool, const char *text);
 void imi_pool_release(imi_pool_t *pool,
                       imi_token_t *token); /* the call that picked or held it is over */
 

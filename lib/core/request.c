@@ -182,7 +182,7 @@ static int start_for_task(imagine_request_t *request, const imi_task_t *task,
     if (err == 0 && step == NULL)
         err = IMAGINE_ENOTSUP;
     if (err == 0 && task->fingerprint != NULL) {
-        token = imi_pool_hold(request->provider->pool, task->fingerprint);
+        token = imi_task_hold_token(request->im, task, request->provider->pool);
         if (token == NULL)
             err = IMAGINE_ENOTOKEN;
     }

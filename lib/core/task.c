@@ -11,9 +11,11 @@
 #include <string.h>
 
 #include "core/job.h"
+#include "core/keyring.h"
 #include "core/log.h"
 #include "core/params.h"
 #include "core/request.h"
+#include "core/secret.h"
 #include "core/sync.h"
 #include "core/webhook.h"
 #include "imagine/storage.h"
@@ -24,7 +26,6 @@
 #define KEY_SIZE (sizeof(IMI_TASK_PREFIX) + IMI_TASK_ID_SIZE_MAX)
 #define ID_SIZE_MIN 16
 #define STORE_WAIT_MS 900 /* task-status answers within a second */
-#define SEAL_CONTEXT "task"
 
 static void forget_old(imagine_t *im);
 
@@ -39,6 +40,7 @@ static void free_task(imagine_t *im, imi_task_t *task) {
     imi_mem_free(mem, task->model);
     imi_mem_free(mem, task->upstream_id);
     imi_mem_free(mem, task->fingerprint);
+    imi_mem_free(mem, task->sealed);
     imi_mem_free(mem, task->params);
     imi_mem_free(mem, task->webhook_url);
     imi_mem_free(mem, task->outcome);
@@ -76,6 +78,7 @@ void imi_task_save(imagine_t *im, const imi_task_t *task) {
     imi_json_put_text(&writer, "model", task->model);
     imi_json_put_text(&writer, "upstreamId", task->upstream_id);
     imi_json_put_text(&writer, "token", task->fingerprint);
+    imi_json_put_text(&writer, "sealed", task->state == IMI_TASK_PROCESSING ? task->sealed : NULL);
     imi_json_put_text(&writer, "state", state_names[fits ? task->state : IMI_TASK_FAILED]);
     imi_json_put_text(&writer, "outcome", fits ? task->outcome : too_large);
     imi_json_put_bool(&writer, "sent", task->is_sent);
@@ -118,6 +121,21 @@ static char *fingerprint_of(const imagine_call_t *call) {
                : NULL;
 }
 
+/* Sealed for this task alone. Without a key the fingerprint has to do. */
+static char *sealed_for(const imagine_call_t *call, const char *id) {
+    imi_arena_t arena;
+    char *context, *sealed = NULL;
+    if (call == NULL || call->token == NULL || call->im->keyring == NULL)
+        return NULL;
+    imi_arena_init(&arena, &call->im->mem, 0);
+    context = imi_arena_printf(&arena, IMI_TASK_PREFIX "%s", id);
+    if (context != NULL)
+        sealed = imi_keyring_seal(call->im, &arena, context, imi_token_text(call->token));
+    sealed = imi_mem_strdup(&call->im->mem, sealed);
+    imi_arena_reset(&arena);
+    return sealed;
+}
+
 imi_task_t *imi_task_new(imagine_request_t *request, const char *upstream_id, uint32_t predict_s,
                          bool is_sent) {
     imagine_t *im = request->im;
@@ -133,6 +151,7 @@ imi_task_t *imi_task_new(imagine_request_t *request, const char *upstream_id, ui
     task->model = imi_mem_strdup(mem, request->params.model);
     task->upstream_id = imi_mem_strdup(mem, upstream_id);
     task->fingerprint = fingerprint_of(call);
+    task->sealed = task->id != NULL ? sealed_for(call, task->id) : NULL;
     task->action = request->action;
     task->webhook_url = imi_mem_strdup(mem, request->params.webhook_url);
     task->params = imi_params_write(request);
@@ -170,6 +189,8 @@ void imi_task_took(imi_task_t *task, const imagine_call_t *call, const char *ups
     imi_mem_free(&im->mem, task->fingerprint);
     task->upstream_id = id;
     task->fingerprint = fingerprint;
+    imi_mem_free(&im->mem, task->sealed);
+    task->sealed = sealed_for(call, task->id);
     if (predict_s != 0)
         task->predict_s = predict_s;
     imi_task_save(im, task);
@@ -393,6 +414,7 @@ static imi_task_t *read_task(imagine_t *im, const char *id, imi_slice_t json) {
     task->model = read_text(im, &arena, json, "model");
     task->upstream_id = read_text(im, &arena, json, "upstreamId");
     task->fingerprint = read_text(im, &arena, json, "token");
+    task->sealed = read_text(im, &arena, json, "sealed");
     task->params = read_text(im, &arena, json, "params");
     task->webhook_url = read_text(im, &arena, json, "webhook");
     action = imi_action_from_name(imi_json_text(&arena, imi_json_get(json, "action"), NULL));
@@ -414,6 +436,24 @@ static imi_task_t *read_task(imagine_t *im, const char *id, imi_slice_t json) {
         return task;
     free_task(im, task);
     return NULL;
+}
+
+imi_token_t *imi_task_hold_token(imagine_t *im, const imi_task_t *task, imi_pool_t *pool) {
+    imi_token_t *token = imi_pool_hold(pool, task->fingerprint);
+    char *context, *text = NULL;
+    imi_arena_t arena;
+    if (token != NULL || task->sealed == NULL)
+        return token;
+    imi_arena_init(&arena, &im->mem, 0);
+    context = imi_arena_printf(&arena, IMI_TASK_PREFIX "%s", task->id);
+    if (context != NULL)
+        text = imi_keyring_open(im, &arena, context, task->sealed);
+    if (text != NULL && imi_secrets_add(im, text) == 0)
+        token = imi_pool_hold_text(pool, text);
+    if (text != NULL)
+        imi_mem_wipe(text, strlen(text));
+    imi_arena_reset(&arena);
+    return token;
 }
 
 static const char interrupted[] = "interrupted by a restart: the provider may have carried it out";

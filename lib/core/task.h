@@ -9,6 +9,7 @@
 #include "imagine/provider.h"
 #include "core/action.h"
 #include "core/client.h"
+#include "core/pool.h"
 #include "wire/list.h"
 
 #define IMI_TASK_PREFIX "task/" /* of keys in the store */
@@ -31,6 +32,7 @@ typedef struct imi_task {
     char *model;       /* as asked */
     char *upstream_id; /* the provider's */
     char *fingerprint; /* of the token that made it; NULL: none */
+    char *sealed; /* that token, for processes that do not have it; NULL: no key to seal with */
     imi_task_state_t state;
     imi_action_t action;
     bool is_sent;      /* its provider may have been asked */
@@ -59,6 +61,10 @@ void imi_task_took(imi_task_t *task, const imagine_call_t *call, const char *ups
 void imi_task_save(imagine_t *im, const imi_task_t *task);
 /* `outcome`: the result as JSON, an address, or the reason of the failure. */
 void imi_task_ended(imagine_t *im, imi_task_t *task, bool has_succeeded, const char *outcome);
+
+/* The token that made it, counted as in use: one of the pool, or as it was sealed. NULL: neither.
+ */
+imi_token_t *imi_task_hold_token(imagine_t *im, const imi_task_t *task, imi_pool_t *pool);
 
 /* Answers a task-status request, from memory or the store. */
 void imi_task_answer(imagine_request_t *request, const char *id);

@@ -117,6 +117,8 @@ size_t sim_store_count(const sim_store_t *store);
 bool sim_store_has(const sim_store_t *store, const char *prefix);
 /* True if the text stands anywhere in it. */
 bool sim_store_contains(const sim_store_t *store, const char *text);
+/* Tampers with the first value that holds `text`, which `other` takes the place of. */
+void sim_store_replace(sim_store_t *store, const char *text, const char *other);
 void sim_attach_store(sim_t *sim, sim_store_t *store);
 
 #endif

@@ -274,6 +274,26 @@ bool sim_store_contains(const sim_store_t *store, const char *text) {
     return false;
 }
 
+void sim_store_replace(sim_store_t *store, const char *text, const char *other) {
+    for (size_t i = 0; i < store->count; i++) {
+        char *value = strndup(store->entries[i].value, store->entries[i].value_size), *changed;
+        char *at = strstr(value, text);
+        size_t size = strlen(value) + strlen(other) + 1;
+        if (at != NULL) {
+            changed = malloc(size);
+            ck_assert_ptr_nonnull(changed);
+            snprintf(changed, size, "%.*s%s%s", (int)(at - value), value, other, at + strlen(text));
+            free(store->entries[i].value);
+            store->entries[i].value = changed;
+            store->entries[i].value_size = strlen(changed);
+            free(value);
+            return;
+        }
+        free(value);
+    }
+    ck_abort_msg("nothing in the store holds %s", text);
+}
+
 void sim_attach_store(sim_t *sim, sim_store_t *store) {
     imagine_storage_t *storage = NULL;
     link_t *link = calloc(1, sizeof(*link));

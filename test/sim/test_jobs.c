@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/keyring.h"
 #include "sim/sim.h"
 #include "support/check_main.h"
 
@@ -148,6 +149,54 @@ START_TEST(what_the_provider_has_an_id_for_is_read_on_by_the_next_life) {
 }
 END_TEST
 
+/* The next life has no token for the provider, or another one: the task has brought its own. */
+static const struct {
+    const char *keys, *next_keys, *next_tokens;
+    bool is_tampered, goes_on;
+} sealed_cases[] = {
+    {"first key", "first key", "another-secret", .goes_on = true},
+    {"first key", "new key, first key", "another-secret", .goes_on = true},
+    {"first key", "new key", "another-secret", .goes_on = false},
+    {"first key", NULL, "another-secret", .goes_on = false},
+    {NULL, "first key", "another-secret", .goes_on = false},
+    {"first key", "first key", "another-secret", .is_tampered = true},
+    {NULL, NULL, "other-secret", .goes_on = true},
+};
+
+START_TEST(a_task_brings_its_token_sealed) { /* _i walks sealed_cases */
+    sim_store_t *store = sim_store_new();
+    sim_t *sim = open_world();
+    char task_id[64];
+    ck_assert_int_eq(imi_keyring_set(sim->im, sealed_cases[_i].keys), 0);
+    sim_attach_store(sim, store);
+    sim_run(sim, 10);
+    sim_reply(sim, 10, 200, "{\"task_id\":\"theirs\"}");
+    sim_request_t *request = sim_start(sim, "generate", scope_job);
+    sim_run(sim, 500);
+    ck_assert(!sim_store_contains(store, "other-secret"));
+    ck_assert(sim_store_contains(store, "\"sealed\":\"v1.") == (sealed_cases[_i].keys != NULL));
+    if (sealed_cases[_i].is_tampered)
+        sim_store_replace(store, "\"sealed\":\"v1.", "\"sealed\":\"v1.AAAA");
+    sim = next_life(sim, store, task_id, request);
+    ck_assert_int_eq(imi_keyring_set(sim->im, sealed_cases[_i].next_keys), 0);
+    ck_assert_int_eq(imagine_set_tokens(sim->im, "modelscope", sealed_cases[_i].next_tokens), 0);
+    sim_reply(sim, 10, 200, "{\"task_status\":\"SUCCEED\",\"output_images\":[\"https://c.t/1\"]}");
+    sim_attach_store(sim, store);
+    sim_run(sim, 10000);
+    sim_request_t *question = ask(sim, "task-status", task_id);
+    ck_assert_str_eq(question->task_state, sealed_cases[_i].goes_on ? "success" : "processing");
+    ck_assert(!sim_store_contains(store, "other-secret"));
+    if (sealed_cases[_i].goes_on) { /* what has ended needs no token any more */
+        sim_run(sim, 1000);
+        ck_assert(!sim_store_contains(store, "\"sealed\":\"v1."));
+    } else if (sealed_cases[_i].keys != NULL && sealed_cases[_i].next_keys != NULL) {
+        ck_assert_ptr_nonnull(strstr(sim->log, "seal.broken"));
+    }
+    sim_close(sim);
+    sim_store_free(store);
+}
+END_TEST
+
 START_TEST(an_outcome_is_told_by_the_next_life_too) {
     sim_store_t *store = sim_store_new();
     sim_t *sim = open_world();
@@ -281,6 +330,8 @@ static Suite *jobs_suite(void) {
     tcase_add_test(tcase, a_job_waits_for_a_token_that_cools);
     tcase_add_test(tcase, what_may_have_been_carried_out_is_not_repeated_by_the_next_life);
     tcase_add_test(tcase, what_the_provider_has_an_id_for_is_read_on_by_the_next_life);
+    tcase_add_loop_test(tcase, a_task_brings_its_token_sealed, 0,
+                        (int)(sizeof(sealed_cases) / sizeof(sealed_cases[0])));
     tcase_add_test(tcase, an_outcome_is_told_by_the_next_life_too);
     tcase_add_loop_test(tcase, a_cancel_at_any_time_leaves_a_task_that_failed, 1, 8);
     tcase_add_test(tcase, a_cancel_comes_too_late_for_what_has_ended);
