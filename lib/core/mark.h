@@ -9,7 +9,7 @@
 #include "imagine.h"
 #include "core/pool.h"
 
-#define IMI_MARK_PREFIX "token/" /* of the keys */
+#define IMI_MARK_PREFIX "live/token/" /* of the keys: all who share a storage follow them */
 
 /* For pools: a mark has changed. `user` is the imi_provider_t. */
 void imi_mark_changed(const char *fingerprint, const char *model, imi_token_state_t state,

@@ -133,9 +133,9 @@ int imagine_set_catalogue(imagine_t *im, const char *json, size_t json_size, cha
 /* What a store may hold of us, in the order in which it is read. Webhooks before tasks: one that
  * ends once more has told so already. */
 static const imi_sync_kind_t kinds[] = {
-    {IMI_MARK_PREFIX, imi_mark_load},
-    {IMI_WEBHOOK_KEY_PREFIX, imi_webhook_load},
-    {IMI_TASK_PREFIX, imi_task_load},
+    {.prefix = IMI_MARK_PREFIX, .load = imi_mark_load},
+    {.prefix = IMI_WEBHOOK_KEY_PREFIX, .load = imi_webhook_load},
+    {.prefix = IMI_TASK_PREFIX, .load = imi_task_load},
 };
 
 static int set_storage_step(void *user) {

@@ -3,7 +3,12 @@
  * Writes: a change goes into `pending` (one entry per key, the latest wins) and from there to the
  * driver, one operation per key at a time. What the driver refuses stays pending and is tried again
  * after a pause. Reads: everything once at the start; again, until it succeeds, when that failed.
- */
+ *
+ * Of a storage that is shared, what others change under IMI_SYNC_LIVE is read when the driver tells
+ * of it, else by listing it again, at most once a second and only while there is work. An entry
+ * that is owned stays in `pending` and is written by swaps: `stored` -> `sent`. A swap that finds
+ * something else looks at what is there: what we wanted (the answer to an earlier try was lost),
+ * nothing (the store was emptied: begin anew), or another's. */
 #include "core/sync.h"
 
 #include <inttypes.h>
@@ -21,6 +26,8 @@
 #define FLUSH_WAIT_MS 1000
 #define COMPLAIN_EVERY_MS \
     60000 /* a full or broken store is said once a minute, not once a request */
+#define REFRESH_MS 1000
+#define SLOW_REFRESH_MS 60000 /* of a storage that shows changes only after a minute */
 
 typedef struct pending {
     imi_sync_t *sync;
@@ -31,7 +38,28 @@ typedef struct pending {
     uint64_t ttl_ms;
     bool is_sent;     /* an operation is under way */
     bool has_changed; /* since that operation was started */
+
+    bool is_owned;
+    imi_sync_lost_cb on_lost; /* NULL: disowned, the last write is still to be done */
+    char *stored;             /* what the store has; NULL: nothing */
+    size_t stored_size;
+    char *sent; /* what it will have */
+    size_t sent_size;
 } pending_t;
+
+typedef struct listing {
+    imi_sync_t *sync;
+    const imi_sync_kind_t *kind;
+    bool is_under_way;
+    bool has_failed;
+} listing_t;
+
+/* A key that somebody else has changed. */
+typedef struct news {
+    imi_sync_t *sync;
+    imi_list_t link;
+    char key[];
+} news_t;
 
 struct imi_sync {
     imagine_t *im;
@@ -42,8 +70,11 @@ struct imi_sync {
     size_t kind_count;
     bool is_started;
     bool is_loading;
+    listing_t listings[IMI_SYNC_KINDS_MAX];
     int lists_left;
     bool must_list; /* the last time failed */
+    uint64_t listed_at_ms;
+    imi_list_t news; /* being read */
     imagine_timer_t *load_timer;
     imi_list_t waiting; /* imi_sync_waiter_t */
     imi_map_t pending;  /* key -> pending_t */
@@ -60,6 +91,7 @@ struct imi_sync {
 };
 
 static void send(pending_t *pending);
+static void look(pending_t *pending);
 static void retry_later(imi_sync_t *sync);
 static void finish_close(imi_sync_t *sync);
 
@@ -123,29 +155,113 @@ static const imi_sync_kind_t *kind_of(const imi_sync_t *sync, const char *key) {
 
 static void on_listed(int status, const imagine_storage_entry_t *entries, size_t entry_count,
                       int32_t is_last, void *user) {
-    imi_sync_t *sync = user;
+    listing_t *listing = user;
+    imi_sync_t *sync = listing->sync;
     imagine_t *im = sync->im;
-    if (status != 0)
+    if (status != 0) {
+        listing->has_failed = true;
         list_later(sync, status);
-    for (size_t i = 0; i < entry_count && !sync->is_closing; i++) {
-        const imi_sync_kind_t *kind = kind_of(sync, entries[i].key);
-        if (kind != NULL)
-            kind->load(im, entries[i].key, entries[i].value, entries[i].value_size);
     }
-    IMI_ASSERT(sync->lists_left > 0); /* the driver tells the last one once */
-    if (is_last != 0 && --sync->lists_left == 0 && !sync->is_closing)
+    for (size_t i = 0; i < entry_count && !sync->is_closing; i++)
+        listing->kind->load(im, entries[i].key, entries[i].value, entries[i].value_size);
+    if (is_last == 0)
+        return;
+    IMI_ASSERT(listing->is_under_way && sync->lists_left > 0); /* the last one is told once */
+    listing->is_under_way = false;
+    sync->lists_left--;
+    if (sync->is_closing)
+        return;
+    if (!listing->has_failed && listing->kind->on_listed != NULL)
+        listing->kind->on_listed(im);
+    if (sync->lists_left == 0)
         loaded(sync);
 }
 
-static void list_all(imi_sync_t *sync) {
+static bool is_live(const imi_sync_kind_t *kind) {
+    return imi_text_starts_with(kind->prefix, IMI_SYNC_LIVE);
+}
+
+static void list_kinds(imi_sync_t *sync, bool is_all) {
     sync->must_list = false;
+    sync->listed_at_ms = imi_now_ms(sync->im);
     for (size_t i = 0; i < sync->kind_count; i++) {
-        int err = sync->driver->list(sync->self, sync->kinds[i].prefix, on_listed, sync);
-        if (err == 0)
-            sync->lists_left++;
-        else
+        listing_t *listing = &sync->listings[i];
+        const imi_sync_kind_t *kind = &sync->kinds[i];
+        int err;
+        if (listing->is_under_way || (!is_all && !is_live(kind)) ||
+            (kind->is_unshared && imi_sync_is_shared(sync->im)))
+            continue;
+        *listing = (listing_t){.sync = sync, .kind = kind};
+        err = sync->driver->list(sync->self, kind->prefix, on_listed, listing);
+        if (err != 0) {
             list_later(sync, err);
+            continue;
+        }
+        listing->is_under_way = true;
+        sync->lists_left++;
     }
+}
+
+/* ---- what others change ------------------------------------------------------------------------
+ */
+
+static void on_news(int status, const void *value, size_t value_size, void *user) {
+    news_t *news = user;
+    imi_sync_t *sync = news->sync;
+    const imi_sync_kind_t *kind = kind_of(sync, news->key);
+    imi_list_remove(&news->link);
+    if (!sync->is_closing && kind != NULL) {
+        if (status == 0 || status == IMAGINE_ENOTFOUND)
+            kind->load(sync->im, news->key, status == 0 ? value : NULL, value_size);
+        else
+            list_later(sync, status);
+    }
+    imi_mem_free(&sync->im->mem, news);
+}
+
+static void on_changed(const char *key, void *user) {
+    imi_sync_t *sync = user;
+    news_t *news;
+    size_t size;
+    int err = IMAGINE_ENOMEM;
+    if (sync->is_closing || (key != NULL && kind_of(sync, key) == NULL))
+        return;
+    if (key == NULL) {
+        list_kinds(sync, false);
+        return;
+    }
+    size = strlen(key) + 1;
+    news = imi_mem_alloc(&sync->im->mem, sizeof(*news) + size);
+    if (news != NULL) {
+        *news = (news_t){.sync = sync};
+        memcpy(news->key, key, size);
+        imi_list_append(&sync->news, &news->link);
+        err = sync->driver->get(sync->self, key, on_news, news);
+    }
+    if (err == 0)
+        return;
+    if (news != NULL)
+        imi_list_remove(&news->link);
+    imi_mem_free(&sync->im->mem, news);
+    list_later(sync, err);
+}
+
+bool imi_sync_is_shared(const imagine_t *im) {
+    const uint32_t flags = IMAGINE_STORAGE_IS_SHARED | IMAGINE_STORAGE_IS_ATOMIC;
+    return im->sync != NULL && (im->sync->driver->flags & flags) == flags &&
+           im->sync->driver->swap != NULL;
+}
+
+void imi_sync_refresh(imagine_t *im) {
+    imi_sync_t *sync = im->sync;
+    uint64_t pause_ms;
+    if (sync == NULL || sync->driver->watch != NULL || sync->is_closing || sync->lists_left > 0 ||
+        (sync->driver->flags & IMAGINE_STORAGE_IS_SHARED) == 0)
+        return;
+    pause_ms =
+        (sync->driver->flags & IMAGINE_STORAGE_IS_ATOMIC) != 0 ? REFRESH_MS : SLOW_REFRESH_MS;
+    if (imi_now_ms(im) - sync->listed_at_ms >= pause_ms)
+        list_kinds(sync, false);
 }
 
 static int start_loading(imi_sync_t *sync) {
@@ -154,7 +270,7 @@ static int start_loading(imi_sync_t *sync) {
     if (err != 0)
         return err;
     sync->is_loading = true;
-    list_all(sync);
+    list_kinds(sync, true);
     if (sync->lists_left == 0) /* nothing will come: nobody needs to wait */
         loaded(sync);
     return 0;
@@ -183,6 +299,8 @@ static void drop(pending_t *pending) {
     imi_list_remove(&pending->link);
     imi_mem_free(mem, pending->key);
     imi_mem_free(mem, pending->value);
+    imi_mem_free(mem, pending->stored);
+    imi_mem_free(mem, pending->sent);
     imi_mem_free(mem, pending);
 }
 
@@ -193,11 +311,11 @@ static void on_retry(void *user) {
     while (node != &sync->order) {
         pending_t *pending = IMI_CONTAINER(node, pending_t, link);
         node = node->next;
-        if (!pending->is_sent)
+        if (!pending->is_sent && pending->has_changed)
             send(pending);
     }
     if (sync->must_list && sync->lists_left == 0)
-        list_all(sync);
+        list_kinds(sync, true);
 }
 
 static void retry_later(imi_sync_t *sync) {
@@ -206,25 +324,110 @@ static void retry_later(imi_sync_t *sync) {
         io->timer_start(io->context, RETRY_MS, on_retry, sync, &sync->retry_timer);
 }
 
+static void said_ok(imi_sync_t *sync) {
+    if (!sync->is_away)
+        return;
+    sync->is_away = false;
+    sync->has_complained = false;
+    imi_log(sync->im, IMAGINE_LOG_INFO, "store.back driver=%s", sync->driver->name);
+}
+
+/* A write that was not done is tried again, unless a newer one takes its place anyway. */
+static void write_failed(pending_t *pending, int error) {
+    imi_sync_t *sync = pending->sync;
+    imi_mem_free(&sync->im->mem, pending->sent);
+    pending->sent = NULL;
+    pending->has_changed = true;
+    complain(sync, error);
+    retry_later(sync);
+}
+
+static void written(pending_t *pending) {
+    said_ok(pending->sync);
+    if (pending->is_owned) {
+        imi_mem_free(&pending->sync->im->mem, pending->stored);
+        pending->stored = pending->sent;
+        pending->stored_size = pending->sent_size;
+        pending->sent = NULL;
+    }
+    if (pending->has_changed)
+        send(pending);
+    else if (!pending->is_owned || pending->on_lost == NULL)
+        drop(pending);
+}
+
 static void on_written(int status, void *user) {
     pending_t *pending = user;
     imi_sync_t *sync = pending->sync;
     pending->is_sent = false;
-    if (status == 0 && sync->is_away) {
-        sync->is_away = false;
-        sync->has_complained = false;
-        imi_log(sync->im, IMAGINE_LOG_INFO, "store.back driver=%s", sync->driver->name);
-    }
-    if (status != 0) {
-        complain(sync, status);
-        retry_later(sync);
-    } else if (pending->has_changed) {
+    if (status == IMAGINE_ENOTFOUND && pending->is_owned)
+        look(pending);
+    else if (status != 0)
+        write_failed(pending, status);
+    else
+        written(pending);
+    if (sync->is_closing)
+        finish_close(sync);
+}
+
+static void lose(pending_t *pending) {
+    imagine_t *im = pending->sync->im;
+    imi_sync_lost_cb on_lost = pending->on_lost;
+    char key[IMAGINE_STORAGE_KEY_SIZE_MAX + 1];
+    snprintf(key, sizeof(key), "%s", pending->key);
+    drop(pending);
+    imi_log(im, IMAGINE_LOG_WARN, "store.lost key=%s reason=\"another instance has taken it over\"",
+            key);
+    if (on_lost != NULL && !im->is_closing)
+        on_lost(im, key);
+}
+
+/* The swap found something else there. */
+static void on_looked(int status, const void *value, size_t value_size, void *user) {
+    pending_t *pending = user;
+    imi_sync_t *sync = pending->sync;
+    bool is_sent_one = status == 0 && pending->sent != NULL && pending->sent_size == value_size &&
+                       memcmp(pending->sent, value, value_size) == 0;
+    pending->is_sent = false;
+    if (is_sent_one || (status == IMAGINE_ENOTFOUND && pending->sent == NULL)) {
+        written(pending);
+    } else if (status == IMAGINE_ENOTFOUND) {
+        imi_mem_free(&sync->im->mem, pending->stored);
+        pending->stored = NULL;
+        pending->stored_size = 0;
+        imi_mem_free(&sync->im->mem, pending->sent);
+        pending->sent = NULL;
         send(pending);
+    } else if (status == 0) {
+        lose(pending);
     } else {
-        drop(pending);
+        write_failed(pending, status);
     }
     if (sync->is_closing)
         finish_close(sync);
+}
+
+static void look(pending_t *pending) {
+    imi_sync_t *sync = pending->sync;
+    int err = sync->driver->get(sync->self, pending->key, on_looked, pending);
+    pending->is_sent = err == 0;
+    if (err != 0)
+        write_failed(pending, err);
+}
+
+static int swap(pending_t *pending) {
+    imi_sync_t *sync = pending->sync;
+    imi_mem_free(&sync->im->mem, pending->sent);
+    pending->sent = NULL;
+    pending->sent_size = pending->value_size;
+    if (pending->value != NULL) {
+        pending->sent = imi_mem_strndup(&sync->im->mem, pending->value, pending->value_size);
+        if (pending->sent == NULL)
+            return IMAGINE_ENOMEM;
+    }
+    return sync->driver->swap(sync->self, pending->key, pending->stored, pending->stored_size,
+                              pending->sent, pending->sent_size, pending->ttl_ms, on_written,
+                              pending);
 }
 
 static void send(pending_t *pending) {
@@ -233,7 +436,9 @@ static void send(pending_t *pending) {
     IMI_ASSERT(!pending->is_sent); /* one operation per key at a time */
     pending->is_sent = true;
     pending->has_changed = false;
-    if (pending->value != NULL)
+    if (pending->is_owned)
+        err = swap(pending);
+    else if (pending->value != NULL)
         err = sync->driver->set(sync->self, pending->key, pending->value, pending->value_size,
                                 pending->ttl_ms, on_written, pending);
     else
@@ -241,8 +446,7 @@ static void send(pending_t *pending) {
     if (err == 0)
         return;
     pending->is_sent = false;
-    complain(sync, err);
-    retry_later(sync);
+    write_failed(pending, err);
 }
 
 static pending_t *pending_of(imi_sync_t *sync, const char *key) {
@@ -289,6 +493,52 @@ void imi_sync_put(imagine_t *im, const char *key, const char *value, size_t valu
         send(pending);
 }
 
+int imi_sync_own(imagine_t *im, const char *key, imi_slice_t stored, imi_sync_lost_cb on_lost) {
+    pending_t *pending;
+    if (!imi_sync_is_shared(im) || im->sync->is_closing)
+        return 0;
+    pending = pending_of(im->sync, key);
+    if (pending == NULL)
+        return IMAGINE_ENOMEM;
+    if (stored.data != NULL) {
+        pending->stored = imi_mem_strndup(&im->mem, stored.data, stored.size);
+        if (pending->stored == NULL) {
+            drop(pending);
+            return IMAGINE_ENOMEM;
+        }
+        pending->stored_size = stored.size;
+    }
+    pending->is_owned = true;
+    pending->on_lost = on_lost;
+    return 0;
+}
+
+void imi_sync_disown(imagine_t *im, const char *key) {
+    pending_t *pending =
+        im->sync != NULL ? imi_map_get(&im->sync->pending, key, strlen(key)) : NULL;
+    if (pending == NULL || !pending->is_owned)
+        return;
+    pending->on_lost = NULL;
+    if (!pending->is_sent && !pending->has_changed)
+        drop(pending);
+}
+
+int imi_sync_list(imagine_t *im, const char *prefix, imagine_storage_list_cb done, void *user) {
+    imi_sync_t *sync = im->sync;
+    if (sync == NULL || sync->is_closing)
+        return IMAGINE_ECLOSED;
+    return sync->driver->list(sync->self, prefix, done, user);
+}
+
+int imi_sync_swap(imagine_t *im, const char *key, imi_slice_t expected, imi_slice_t value,
+                  uint64_t ttl_ms, imagine_storage_done_cb done, void *user) {
+    imi_sync_t *sync = im->sync;
+    if (!imi_sync_is_shared(im) || sync->is_closing)
+        return IMAGINE_ENOTSUP;
+    return sync->driver->swap(sync->self, key, expected.data, expected.size, value.data, value.size,
+                              ttl_ms, done, user);
+}
+
 int imi_sync_get(imagine_t *im, const char *key, imagine_storage_get_cb done, void *user) {
     imi_sync_t *sync = im->sync;
     if (sync == NULL || sync->is_closing)
@@ -303,6 +553,7 @@ static void free_sync(imi_sync_t *sync) {
     imagine_t *im = sync->im;
     while (!imi_list_is_empty(&sync->order))
         drop(IMI_CONTAINER(sync->order.next, pending_t, link));
+    IMI_ASSERT(imi_list_is_empty(&sync->news)); /* each has called back */
     imi_map_reset(&sync->pending);
     imi_mem_free(&im->mem, sync);
 }
@@ -381,6 +632,7 @@ int imi_sync_attach(imagine_t *im, imagine_storage_t *storage, const imi_sync_ki
         sync->driver = imagine_storage_driver(storage, &sync->self);
         imi_list_init(&sync->waiting);
         imi_list_init(&sync->order);
+        imi_list_init(&sync->news);
         imi_map_init(&sync->pending, &im->mem, im->seed);
         err = sync->driver->start(sync->self, im->io);
     }
@@ -394,6 +646,8 @@ int imi_sync_attach(imagine_t *im, imagine_storage_t *storage, const imi_sync_ki
         im->former_syncs++;
         close_sync(former, on_former_closed, im);
     }
-    err = start_loading(sync);
-    return err;
+    if (sync->driver->watch != NULL &&
+        sync->driver->watch(sync->self, IMI_SYNC_LIVE, on_changed, sync) != 0)
+        complain(sync, IMAGINE_ENOMEM);
+    return start_loading(sync);
 }

@@ -11,12 +11,22 @@
 #include "imagine/storage.h"
 #include "core/client.h"
 #include "wire/list.h"
+#include "wire/str.h"
+
+/* What all who share a storage are to know soon lies under keys that begin with this. */
+#define IMI_SYNC_LIVE "live/"
 
 /* A kind of record: whoever keeps such records takes them back when the store is read. */
 typedef struct imi_sync_kind {
     const char *prefix; /* of its keys */
+    /* `value` NULL: it is not there any more (under IMI_SYNC_LIVE alone). */
     void (*load)(imagine_t *im, const char *key, const void *value, size_t value_size);
+    /* All that are there have been loaded. NULL: nobody wants to know. */
+    void (*on_listed)(imagine_t *im);
+    bool is_unshared; /* loaded only from a storage that nobody else has */
 } imi_sync_kind_t;
+
+#define IMI_SYNC_KINDS_MAX 8
 
 /* Inside whatever waits for the first load. */
 typedef struct imi_sync_waiter {
@@ -41,5 +51,26 @@ void imi_sync_put(imagine_t *im, const char *key, const char *value, size_t valu
                   uint64_t ttl_ms);
 /* 0 when `done` will come. */
 int imi_sync_get(imagine_t *im, const char *key, imagine_storage_get_cb done, void *user);
+/* Likewise. */
+int imi_sync_list(imagine_t *im, const char *prefix, imagine_storage_list_cb done, void *user);
+/* Likewise; IMAGINE_ENOTSUP unless imi_sync_is_shared(). */
+int imi_sync_swap(imagine_t *im, const char *key, imi_slice_t expected, imi_slice_t value,
+                  uint64_t ttl_ms, imagine_storage_done_cb done, void *user);
+
+/* Others work with the same records, and one step can say who of them has one. */
+bool imi_sync_is_shared(const imagine_t *im);
+/* Somebody begins to work: hears of what others have changed, if the storage does not tell by
+ * itself and the last look is some time ago. Nobody waits for it. */
+void imi_sync_refresh(imagine_t *im);
+
+/* Somebody else has written a record that was ours; it stays theirs, and what we had to write is
+ * forgotten. */
+typedef void (*imi_sync_lost_cb)(imagine_t *im, const char *key);
+/* From here on a write of this key (imi_sync_put) happens only as long as the store has what was
+ * written last: `stored` (absent: nothing) at first. Without imi_sync_is_shared() nothing changes.
+ * 0 or IMAGINE_ENOMEM. */
+int imi_sync_own(imagine_t *im, const char *key, imi_slice_t stored, imi_sync_lost_cb on_lost);
+/* What is still to be written will be; on_lost does not run any more. */
+void imi_sync_disown(imagine_t *im, const char *key);
 
 #endif

@@ -478,7 +478,7 @@ START_TEST(an_exhausted_token_is_remembered_by_the_next_life) {
     sim_generate(sim, "gitee/z-image-turbo");
     sim_run(sim, 1000);
     sim_close(sim);
-    ck_assert(sim_store_has(store, "token/gitee/"));
+    ck_assert(sim_store_has(store, "live/token/gitee/"));
     ck_assert(!sim_store_contains(store, "secret"));
     sim = open_gitee("first-secret,second-secret");
     sim_attach_store(sim, store);
@@ -547,7 +547,7 @@ START_TEST(what_a_store_missed_while_it_was_away_is_written_when_it_is_back) {
     ck_assert_uint_eq(sim_store_count(store), 0);
     sim_store_set_mode(store, SIM_STORE_UP);
     sim_run(sim, 6000);
-    ck_assert(sim_store_has(store, "token/gitee/"));
+    ck_assert(sim_store_has(store, "live/token/gitee/"));
     ck_assert_ptr_nonnull(strstr(sim->log, "store.back"));
     sim_close(sim);
     sim_store_free(store);
