@@ -23,6 +23,7 @@ typedef struct imi_provider imi_provider_t;
 typedef struct imi_sync imi_sync_t;
 typedef struct imi_webhooks imi_webhooks_t;
 typedef struct imi_keyring imi_keyring_t;
+typedef struct imi_peers imi_peers_t;
 
 /* Time limits of one exchange each, in ms; the names are those of the settings. */
 typedef struct imi_limits {
@@ -67,6 +68,7 @@ struct imagine {
     imi_list_t ended_tasks; /* oldest first */
     size_t kept_size;       /* of all outcomes */
     imi_webhooks_t *webhooks;
+    imi_peers_t *peers;
     imi_keyring_t *keyring; /* NULL: nothing is sealed */
 
     imi_list_t requests; /* accepted and not over, and those whose work goes on without a caller */

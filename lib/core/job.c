@@ -168,6 +168,16 @@ void imi_job_start(imagine_request_t *request) {
 /* ---- giving up, and another life ---------------------------------------------------------------
  */
 
+static void abandon(imagine_request_t *worker) {
+    if (worker->batch != NULL || worker->is_delivering) {
+        imagine_cancel(worker);
+        return;
+    }
+    worker->is_starting = true;                           /* its end is put off, as always */
+    imi_request_abandon(worker, IMAGINE_ECANCELED, true); /* paid for or not: nobody wants it */
+    worker->is_starting = false;
+}
+
 void imi_job_cancel(imagine_request_t *worker) {
     imi_task_t *task = worker->job;
     bool has_reached = worker->call != NULL && imi_call_has_reached(worker->call);
@@ -178,13 +188,12 @@ void imi_job_cancel(imagine_request_t *worker) {
         imi_task_took(task, worker->call, "", 0); /* the token, by which its provider can be told */
     if (has_reached || task->upstream_id[0] != '\0')
         imi_request_tell_cancel(worker->im, task);
-    if (worker->batch != NULL || worker->is_delivering) {
-        imagine_cancel(worker);
-        return;
-    }
-    worker->is_starting = true;                           /* its end is put off, as always */
-    imi_request_abandon(worker, IMAGINE_ECANCELED, true); /* paid for or not: nobody wants it */
-    worker->is_starting = false;
+    abandon(worker);
+}
+
+void imi_job_stop(imagine_request_t *worker) {
+    worker->job = NULL;
+    abandon(worker);
 }
 
 int imi_job_rerun(imagine_t *im, imi_task_t *task) {

@@ -19,6 +19,8 @@ void imi_job_start(imagine_request_t *request);
 void imi_job_sent(imagine_request_t *worker);
 /* Gives the task up that this worker works on; the task has ended then. */
 void imi_job_cancel(imagine_request_t *worker);
+/* Somebody else does the work now: stops, without a word to the provider. */
+void imi_job_stop(imagine_request_t *worker);
 /* A worker for a job that an earlier process left queued. 0, or an error: it stays as it is. */
 int imi_job_rerun(imagine_t *im, imi_task_t *task);
 

@@ -8,6 +8,7 @@
 #include "core/hosting.h"
 #include "core/keyring.h"
 #include "core/mark.h"
+#include "core/peers.h"
 #include "core/registry.h"
 #include "core/request.h"
 #include "core/secret.h"
@@ -112,6 +113,8 @@ static int open_step(void *user) {
     im->on_mark = imi_mark_changed;
     opening->err = imi_webhooks_open(im);
     if (opening->err == 0)
+        opening->err = imi_peers_open(im);
+    if (opening->err == 0)
         opening->err = imi_client_allow_hosts(im, opening->options->allow_private_hosts, &bad);
     if (opening->err == 0)
         opening->err = add_builtin(im);
@@ -121,6 +124,7 @@ static int open_step(void *user) {
 static void free_parts(imagine_t *im) {
     imi_tasks_reset(im);
     imi_webhooks_close(im);
+    imi_peers_close(im);
     imi_registry_reset(im);
     if (im->catalogue != NULL)
         imi_catalogue_release(im->catalogue);
@@ -222,6 +226,7 @@ static void on_close_turn(void *user) {
     if (im->former_syncs > 0)
         return; /* on_former_closed() comes back here */
     imi_webhooks_reset(im);
+    imi_peers_leave(im);
     if (im->sync != NULL) {
         imi_sync_close(im, on_sync_closed, im);
         return;

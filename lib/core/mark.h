@@ -14,7 +14,7 @@
 /* For pools: a mark has changed. `user` is the imi_provider_t. */
 void imi_mark_changed(const char *fingerprint, const char *model, imi_token_state_t state,
                       int64_t until_unix_ms, void *user);
-/* A record that the store brought. */
+/* A record that the store brought; value NULL: it is not there any more. */
 void imi_mark_load(imagine_t *im, const char *key, const void *value, size_t value_size);
 
 #endif

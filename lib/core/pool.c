@@ -682,6 +682,16 @@ void imi_pool_apply(imi_pool_t *pool, const char *fingerprint, const char *model
     }
 }
 
+int64_t imi_pool_exhausted_until(const imi_pool_t *pool, const char *fingerprint,
+                                 const char *model) {
+    const imi_token_t *token = imi_map_get(&pool->by_fingerprint, fingerprint, strlen(fingerprint));
+    const mark_t *mark = token != NULL && model[0] != '\0' ? find_mark(pool, token, model) : NULL;
+    if (mark != NULL)
+        return mark->state == IMI_TOKEN_EXHAUSTED ? mark->due.key : 0;
+    return token != NULL && model[0] == '\0' && token->state == IMI_TOKEN_EXHAUSTED ? token->until
+                                                                                    : 0;
+}
+
 void imi_pool_reset(imi_pool_t *pool) {
     for (size_t i = 0; i < pool->count; i++) {
         imi_token_t *token = pool->tokens[i];

@@ -85,6 +85,10 @@ void imi_pool_failed(imi_pool_t *pool, imi_token_t *token); /* counts; the state
 void imi_pool_apply(imi_pool_t *pool, const char *fingerprint, const char *model,
                     imi_token_state_t state, int64_t until_unix_ms, imi_clock_t clock);
 
+/* Until when it is exhausted (`model` "": as a whole), in Unix ms; 0: it is not. */
+int64_t imi_pool_exhausted_until(const imi_pool_t *pool, const char *fingerprint,
+                                 const char *model);
+
 bool imi_pool_is_empty(const imi_pool_t *pool); /* no token at all */
 /* Can a token serve now (any model)? For the list of models. */
 bool imi_pool_can_serve(imi_pool_t *pool, imi_clock_t clock);

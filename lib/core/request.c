@@ -147,6 +147,7 @@ int imi_request_start(imagine_request_t *request, int error, const char *message
     int err = arm_deadline(request, timeout_ms);
     if (err != 0)
         return err;
+    imi_sync_refresh(im);
     enlist(request);
     request->catalogue = imi_catalogue_retain(im->catalogue);
     request->is_starting = true;
@@ -733,6 +734,15 @@ static void leave(imagine_request_t *request, bool goes_on) {
     } else if (request->kept != NULL) {
         imi_request_keep(request);
     }
+}
+
+void imi_request_stop_reading(imagine_request_t *reader) {
+    imagine_request_retain(reader);
+    stop_work(reader, true);
+    reader->task = NULL;
+    if (atomic_load(&reader->is_over)) /* else its caller is still to be told of the task */
+        delist(reader);
+    imagine_request_release(reader);
 }
 
 void imi_request_give_up(imagine_request_t *reader) {

@@ -120,6 +120,9 @@ void imi_request_cancel(imagine_request_t *request);
  * possible with what is configured now; the task stays as it is. */
 int imi_request_resume(imagine_request_t *request, imi_task_t *task);
 
+/* The reader of a task that is somebody else's now: stops reading, without a word to the provider.
+ */
+void imi_request_stop_reading(imagine_request_t *reader);
 /* The reader of a task that was given up: stops reading, and tells the provider. */
 void imi_request_give_up(imagine_request_t *reader);
 /* Tells the provider that nobody wants this task any more, as far as it can be told. */

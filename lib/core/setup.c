@@ -5,6 +5,7 @@
 #include "core/client.h"
 #include "core/log.h"
 #include "core/mark.h"
+#include "core/peers.h"
 #include "core/reason.h"
 #include "core/registry.h"
 #include "core/secret.h"
@@ -134,8 +135,10 @@ int imagine_set_catalogue(imagine_t *im, const char *json, size_t json_size, cha
  * ends once more has told so already. */
 static const imi_sync_kind_t kinds[] = {
     {.prefix = IMI_MARK_PREFIX, .load = imi_mark_load},
+    {.prefix = IMI_PEER_PREFIX, .load = imi_peer_load, .on_listed = imi_peers_listed},
+    {.prefix = IMI_TASK_CANCEL_PREFIX, .load = imi_task_cancel_load},
     {.prefix = IMI_WEBHOOK_KEY_PREFIX, .load = imi_webhook_load},
-    {.prefix = IMI_TASK_PREFIX, .load = imi_task_load},
+    {.prefix = IMI_TASK_PREFIX, .load = imi_task_load, .is_unshared = true},
 };
 
 static int set_storage_step(void *user) {

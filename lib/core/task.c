@@ -14,6 +14,7 @@
 #include "core/keyring.h"
 #include "core/log.h"
 #include "core/params.h"
+#include "core/peers.h"
 #include "core/request.h"
 #include "core/secret.h"
 #include "core/sync.h"
@@ -27,7 +28,10 @@
 #define ID_SIZE_MIN 16
 #define STORE_WAIT_MS 900 /* task-status answers within a second */
 
+#define CANCEL_KEPT_MS 60000 /* long enough for every instance to hear of it */
+
 static void forget_old(imagine_t *im);
+static void on_lost(imagine_t *im, const char *key);
 
 /* ---- records ----------------------------------------------------------------------------------
  */
@@ -65,14 +69,13 @@ static const char *const state_names[] = {"processing", "success", "failed"};
 /* What would not fit beside the rest of a record is not kept over a restart, and said to be so. */
 static const char too_large[] = "the result was too large to be kept over a restart";
 
-void imi_task_save(imagine_t *im, const imi_task_t *task) {
+static void write_record(imagine_t *im, const imi_task_t *task, imi_buf_t *out) {
     bool fits = task->outcome_size <= IMAGINE_STORAGE_VALUE_SIZE_MAX / 2;
     imi_json_writer_t writer;
-    imi_buf_t buf;
-    char key[KEY_SIZE];
-    imi_buf_init(&buf, &im->mem, IMAGINE_STORAGE_VALUE_SIZE_MAX);
-    imi_json_begin(&writer, &buf);
+    imi_buf_init(out, &im->mem, IMAGINE_STORAGE_VALUE_SIZE_MAX);
+    imi_json_begin(&writer, out);
     imi_json_open_object(&writer, NULL);
+    imi_json_put_text(&writer, "owner", imi_peers_self(im)); /* first: see peers.h */
     imi_json_put_text(&writer, "action", imi_action_name(task->action));
     imi_json_put_text(&writer, "provider", task->provider);
     imi_json_put_text(&writer, "model", task->model);
@@ -88,6 +91,12 @@ void imi_task_save(imagine_t *im, const imi_task_t *task) {
     imi_json_put_int(&writer, "created", task->created_unix_ms);
     imi_json_put_int(&writer, "ended", task->ended_unix_ms);
     imi_json_close_object(&writer);
+}
+
+void imi_task_save(imagine_t *im, const imi_task_t *task) {
+    char key[KEY_SIZE];
+    imi_buf_t buf;
+    write_record(im, task, &buf);
     set_key(key, task->id);
     if (buf.error == 0)
         imi_sync_put(im, key, buf.data, buf.size, IMI_TASK_KEPT_MS);
@@ -112,6 +121,23 @@ static char *choose_id(imagine_t *im, const char *wanted) {
     if (id != NULL)
         imi_hex(id, random, sizeof(random));
     return id;
+}
+
+/* Ours from here on, until it has ended; `stored` is what the store has of it. Without memory
+ * another instance might take it over too soon, and reads on. */
+static void begin_work(imagine_t *im, const imi_task_t *task, imi_slice_t stored) {
+    char key[KEY_SIZE];
+    set_key(key, task->id);
+    imi_peers_begin(im, &imi_task_work, task->id);
+    if (imi_sync_own(im, key, stored, on_lost) != 0)
+        imi_log(im, IMAGINE_LOG_WARN, "task.not_owned id=%s", task->id);
+}
+
+static void end_work(imagine_t *im, const imi_task_t *task) {
+    char key[KEY_SIZE];
+    set_key(key, task->id);
+    imi_sync_disown(im, key);
+    imi_peers_end(im, &imi_task_work, task->id);
 }
 
 /* Which token the work was given to. NULL: none, or no memory. */
@@ -170,6 +196,7 @@ imi_task_t *imi_task_new(imagine_request_t *request, const char *upstream_id, ui
     if (!add_task(im, task))
         return NULL;
     im->counters.tasks++;
+    begin_work(im, task, (imi_slice_t){NULL, 0});
     imi_task_save(im, task);
     imi_log(im, IMAGINE_LOG_INFO, "task.created id=%s provider=%s request=%" PRIu32, task->id,
             task->provider, request->number);
@@ -234,6 +261,7 @@ void imi_task_ended(imagine_t *im, imi_task_t *task, bool has_succeeded, const c
     imi_list_append(&im->ended_tasks, &task->link);
     tell(im, task); /* first: a crash between the two writes tells twice rather than never */
     imi_task_save(im, task);
+    end_work(im, task);
     imi_log(im, IMAGINE_LOG_INFO, "task.ended id=%s provider=%s state=%s", task->id, task->provider,
             state_names[task->state]);
 }
@@ -320,6 +348,7 @@ static void answer_or_cancel(imagine_request_t *request, imi_task_t *task) {
 typedef struct question {
     imagine_request_t *request; /* a reference */
     imagine_timer_t *timer;     /* NULL: answered */
+    imi_task_t *task;           /* being canceled at another instance */
     char id[IMI_TASK_ID_SIZE_MAX + 1];
 } question_t;
 
@@ -330,25 +359,27 @@ static void give_up(void *user) {
         imi_request_fail(question->request, IMAGINE_ENOTFOUND, "Task not found");
 }
 
+static void answer_from(question_t *question, imi_slice_t record);
+
+static void question_free(question_t *question) {
+    imagine_request_t *request = question->request;
+    if (question->timer != NULL)
+        request->im->io->timer_cancel(request->im->io->context, question->timer);
+    imi_mem_free(&request->mem, question);
+    imagine_request_release(request);
+}
+
 static void on_record(int status, const void *value, size_t value_size, void *user) {
     question_t *question = user;
     imagine_request_t *request = question->request;
-    imagine_t *im = request->im;
-    bool is_open = question->timer != NULL && !atomic_load(&request->has_ended);
-    imi_task_t *task;
-    if (question->timer != NULL)
-        im->io->timer_cancel(im->io->context, question->timer);
-    if (status == 0)
-        imi_task_load(im, question->id, value, value_size);
-    if (is_open) {
-        task = imi_map_get(&im->tasks, question->id, strlen(question->id));
-        if (task != NULL)
-            answer_or_cancel(request, task);
-        else
-            imi_request_fail(request, IMAGINE_ENOTFOUND, "Task not found");
+    if (question->timer == NULL || atomic_load(&request->has_ended)) {
+        question_free(question);
+    } else if (status == 0) {
+        answer_from(question, (imi_slice_t){value, value_size});
+    } else {
+        imi_request_fail(request, IMAGINE_ENOTFOUND, "Task not found");
+        question_free(question);
     }
-    imi_mem_free(&request->mem, question);
-    imagine_request_release(request);
 }
 
 void imi_task_answer(imagine_request_t *request, const char *id) {
@@ -379,11 +410,8 @@ void imi_task_answer(imagine_request_t *request, const char *id) {
     if (im->io->timer_start(im->io->context, STORE_WAIT_MS, give_up, question, &question->timer) !=
             0 ||
         imi_sync_get(im, key, on_record, question) != 0) {
-        if (question->timer != NULL)
-            im->io->timer_cancel(im->io->context, question->timer);
-        imi_mem_free(&im->mem, question);
         imi_request_fail(request, IMAGINE_ENOTFOUND, "Task not found");
-        imagine_request_release(request);
+        question_free(question);
     }
 }
 
@@ -482,16 +510,9 @@ static void resume(imagine_t *im, imi_task_t *task) {
             err == 0 ? "resumed" : "waits", task->id, task->provider);
 }
 
-void imi_task_load(imagine_t *im, const char *key, const void *value, size_t value_size) {
-    imi_slice_t json = {value, value_size};
-    const char *id =
-        imi_text_starts_with(key, IMI_TASK_PREFIX) ? key + sizeof(IMI_TASK_PREFIX) - 1 : key;
-    imi_task_t *task;
-    if (!imi_task_is_id(id) || imi_map_get(&im->tasks, id, strlen(id)) != NULL ||
-        !imi_json_valid(json, 4, NULL))
-        return;
-    task = read_task(im, id, json);
-    if (task == NULL || !add_task(im, task))
+/* Takes it in: one that has ended, or one that is ours to go on with. */
+static void take_in(imagine_t *im, imi_task_t *task) {
+    if (!add_task(im, task))
         return;
     if (task->state != IMI_TASK_PROCESSING) {
         imi_list_append(&im->ended_tasks, &task->link);
@@ -499,6 +520,178 @@ void imi_task_load(imagine_t *im, const char *key, const void *value, size_t val
     }
     im->counters.tasks++;
     resume(im, task);
+}
+
+/* NULL: it is known already, no record of ours, or there is no memory. */
+static imi_task_t *read_record(imagine_t *im, const char *id, imi_slice_t record) {
+    return imi_task_is_id(id) && imi_map_get(&im->tasks, id, strlen(id)) == NULL &&
+                   imi_json_valid(record, 4, NULL)
+               ? read_task(im, id, record)
+               : NULL;
+}
+
+void imi_task_load(imagine_t *im, const char *key, const void *value, size_t value_size) {
+    imi_task_t *task =
+        read_record(im, key + sizeof(IMI_TASK_PREFIX) - 1, (imi_slice_t){value, value_size});
+    if (task != NULL)
+        take_in(im, task);
+}
+
+/* ---- with other instances ----------------------------------------------------------------------
+ */
+
+static void take_over(imagine_t *im, const char *id, imi_slice_t record) {
+    imi_task_t *task = read_record(im, id, record);
+    char key[KEY_SIZE];
+    if (task == NULL || task->state != IMI_TASK_PROCESSING) {
+        imi_peers_end(im, &imi_task_work, id);
+        if (task != NULL)
+            take_in(im, task);
+        return;
+    }
+    set_key(key, id);
+    if (imi_sync_own(im, key, record, on_lost) != 0)
+        imi_log(im, IMAGINE_LOG_WARN, "task.not_owned id=%s", id);
+    take_in(im, task);
+}
+
+const imi_work_kind_t imi_task_work = {'t', IMI_TASK_PREFIX, take_over};
+
+/* Whoever has it now goes on, or has ended it: here, nothing of it is told any more. */
+static void let_go(imagine_t *im, imi_task_t *task) {
+    imagine_request_t *reader = task->reader;
+    task->reader = NULL;
+    if (reader != NULL && reader->job == task)
+        imi_job_stop(reader);
+    else if (reader != NULL)
+        imi_request_stop_reading(reader);
+    imi_peers_end(im, &imi_task_work, task->id);
+    im->counters.tasks--;
+    imi_map_remove(&im->tasks, task->id, strlen(task->id));
+    free_task(im, task);
+}
+
+typedef struct farewell {
+    imagine_t *im;
+    char id[IMI_TASK_ID_SIZE_MAX + 1];
+} farewell_t;
+
+/* A task that somebody canceled elsewhere: its provider has not been told yet. */
+static void on_last_look(int status, const void *value, size_t value_size, void *user) {
+    farewell_t *farewell = user;
+    imagine_t *im = farewell->im;
+    imi_task_t *task = imi_map_get(&im->tasks, farewell->id, strlen(farewell->id));
+    imi_slice_t record = {value, value_size};
+    if (task != NULL && task->state == IMI_TASK_PROCESSING && !im->is_closing) {
+        bool is_over = status == 0 && imi_json_valid(record, 4, NULL) &&
+                       !imi_slice_equals(imi_json_plain_text(imi_json_get(record, "state")),
+                                         state_names[IMI_TASK_PROCESSING]);
+        if (is_over && task->reader != NULL)
+            imi_request_tell_cancel(im, task);
+        let_go(im, task);
+    }
+    imi_mem_free(&im->mem, farewell);
+}
+
+static void on_lost(imagine_t *im, const char *key) {
+    const char *id = key + sizeof(IMI_TASK_PREFIX) - 1;
+    imi_task_t *task = imi_map_get(&im->tasks, id, strlen(id));
+    farewell_t *farewell;
+    if (task == NULL || task->state != IMI_TASK_PROCESSING)
+        return;
+    farewell = imi_mem_zalloc(&im->mem, sizeof(*farewell));
+    if (farewell != NULL) {
+        farewell->im = im;
+        snprintf(farewell->id, sizeof(farewell->id), "%s", id);
+        if (imi_sync_get(im, key, on_last_look, farewell) == 0)
+            return;
+    }
+    imi_mem_free(&im->mem, farewell);
+    let_go(im, task);
+}
+
+/* A write of ours finds out: it does not get through if the record has become another one. */
+void imi_task_cancel_load(imagine_t *im, const char *key, const void *value, size_t value_size) {
+    const char *id = key + sizeof(IMI_TASK_CANCEL_PREFIX) - 1;
+    const imi_task_t *task = imi_map_get(&im->tasks, id, strlen(id));
+    (void)value_size;
+    if (value != NULL && task != NULL && task->state == IMI_TASK_PROCESSING)
+        imi_task_save(im, task);
+}
+
+static void on_canceled(int status, void *user) {
+    question_t *question = user;
+    imagine_request_t *request = question->request;
+    imagine_t *im = request->im;
+    imi_task_t *task = question->task;
+    bool is_open = question->timer != NULL && !atomic_load(&request->has_ended);
+    char key[KEY_SIZE];
+    question->task = NULL;
+    if (status == 0) {
+        snprintf(key, sizeof(key), IMI_TASK_CANCEL_PREFIX "%s", task->id);
+        imi_sync_put(im, key, "1", 1, CANCEL_KEPT_MS);
+        tell(im, task);
+    }
+    if (is_open && status == 0)
+        answer(request, task);
+    else if (is_open) /* its owner was faster: what it wrote says more */
+        imi_task_answer(request, question->id);
+    free_task(im, task);
+    question_free(question);
+}
+
+/* As its owner would write it, had it been canceled there. */
+static bool cancel_elsewhere(question_t *question, imi_task_t *task, imi_slice_t record) {
+    imagine_t *im = question->request->im;
+    char key[KEY_SIZE];
+    imi_buf_t buf;
+    int err;
+    task->state = IMI_TASK_FAILED;
+    task->ended_unix_ms = im->io->unix_ms(im->io->context);
+    imi_mem_free(&im->mem, task->outcome);
+    task->outcome = imi_mem_strdup(&im->mem, "canceled");
+    im->kept_size -= task->outcome_size;
+    task->outcome_size = task->outcome != NULL ? strlen(task->outcome) : 0;
+    im->kept_size += task->outcome_size;
+    set_key(key, task->id);
+    write_record(im, task, &buf);
+    question->task = task;
+    err = buf.error != 0 || task->outcome == NULL
+              ? IMAGINE_ENOMEM
+              : imi_sync_swap(im, key, record, (imi_slice_t){buf.data, buf.size}, IMI_TASK_KEPT_MS,
+                              on_canceled, question);
+    imi_buf_reset(&buf);
+    return err == 0;
+}
+
+/* Of a task that is not in memory: it has ended, or another instance works on it. */
+static void answer_from(question_t *question, imi_slice_t record) {
+    imagine_request_t *request = question->request;
+    imagine_t *im = request->im;
+    imi_task_t *task = imi_map_get(&im->tasks, question->id, strlen(question->id));
+    bool is_known = task != NULL;
+    if (task == NULL)
+        task = read_record(im, question->id, record);
+    if (task == NULL) {
+        imi_request_fail(request, IMAGINE_ENOTFOUND, "Task not found");
+    } else if (is_known || task->state != IMI_TASK_PROCESSING || !imi_sync_is_shared(im)) {
+        if (!is_known)
+            take_in(im, task);
+        task = imi_map_get(&im->tasks, question->id, strlen(question->id));
+        if (task != NULL)
+            answer_or_cancel(request, task);
+        else
+            imi_request_fail(request, IMAGINE_ENOMEM, NULL);
+    } else if (!request->cancels_task) {
+        answer(request, task);
+        free_task(im, task);
+    } else if (cancel_elsewhere(question, task, record)) {
+        return;
+    } else {
+        free_task(im, task);
+        imi_request_fail(request, IMAGINE_EBUSY, "the task could not be canceled now");
+    }
+    question_free(question);
 }
 
 void imi_tasks_resume(imagine_t *im) {

@@ -12,7 +12,8 @@
 #include "core/pool.h"
 #include "wire/list.h"
 
-#define IMI_TASK_PREFIX "task/" /* of keys in the store */
+#define IMI_TASK_PREFIX "task/"               /* of keys in the store */
+#define IMI_TASK_CANCEL_PREFIX "live/cancel/" /* another instance has ended one of ours */
 #define IMI_TASK_KEPT_MS (24 * 60 * 60 * 1000)
 #define IMI_TASKS_SIZE_MAX                                                \
     ((size_t)256 * 1024 * 1024) /* outcomes in memory; then the oldest go \
@@ -71,6 +72,8 @@ void imi_task_answer(imagine_request_t *request, const char *id);
 
 /* A record that the store brought: goes on reading if it is not over. */
 void imi_task_load(imagine_t *im, const char *key, const void *value, size_t value_size);
+/* Somebody says that a task, perhaps one of ours, was canceled: its record tells. */
+void imi_task_cancel_load(imagine_t *im, const char *key, const void *value, size_t value_size);
 /* Tasks without a reader get one, if what they need is configured by now. */
 void imi_tasks_resume(imagine_t *im);
 void imi_tasks_reset(imagine_t *im);

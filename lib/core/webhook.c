@@ -16,7 +16,9 @@
 
 #include "core/client.h"
 #include "core/log.h"
+#include "core/peers.h"
 #include "core/secret.h"
+#include "core/sync.h"
 #include "core/webhook_record.h"
 #include "wire/json.h"
 #include "wire/time.h"
@@ -327,12 +329,20 @@ static int64_t pause_ms(const imi_webhook_t *webhook) {
     return (int64_t)(pause > webhook->retry_after_ms ? pause : webhook->retry_after_ms);
 }
 
+static void set_key(char out[IMI_WEBHOOK_KEY_SIZE], const char *id) {
+    snprintf(out, IMI_WEBHOOK_KEY_SIZE, IMI_WEBHOOK_KEY_PREFIX "%s", id);
+}
+
 static void end(imi_webhook_t *webhook, imi_webhook_state_t state) {
     imagine_t *im = webhook->im;
+    char key[IMI_WEBHOOK_KEY_SIZE];
     webhook->state = state;
     webhook->ended_unix_ms = im->io->unix_ms(im->io->context);
     keep(webhook);
     imi_webhook_save(webhook);
+    set_key(key, webhook->id);
+    imi_sync_disown(im, key);
+    imi_peers_end(im, &imi_webhook_work, webhook->id);
     imi_log(im, state == IMI_WEBHOOK_DELIVERED ? IMAGINE_LOG_INFO : IMAGINE_LOG_WARN,
             "webhook.%s id=%s host=%s tries=%" PRIu32 " status=%" PRId32,
             imi_webhook_state_name(state), webhook->id, webhook->host->name, webhook->tries,
@@ -369,6 +379,38 @@ static void judge(imi_webhook_t *webhook, int error, const char *message) {
 /* ---- coming and going --------------------------------------------------------------------------
  */
 
+/* Another instance sends it now. */
+static void on_lost(imagine_t *im, const char *key) {
+    imi_webhooks_t *all = im->webhooks;
+    const char *id = key + sizeof(IMI_WEBHOOK_KEY_PREFIX) - 1;
+    imi_webhook_t *webhook = imi_map_get(&all->by_id, id, strlen(id));
+    if (webhook == NULL || webhook->state != IMI_WEBHOOK_PENDING)
+        return;
+    if (webhook->exchange != NULL) {
+        im->io->http_cancel(im->io->context, webhook->exchange);
+        webhook->host->in_flight--;
+        all->in_flight--;
+    }
+    imi_heap_remove(&all->due, &webhook->due);
+    imi_list_remove(&webhook->link);
+    imi_peers_end(im, &imi_webhook_work, id);
+    queue_host(im, webhook->host);
+    all->size -= webhook->body_size;
+    imi_map_remove(&all->by_id, webhook->id, strlen(webhook->id));
+    webhook->host->count--;
+    release_host(im, webhook->host);
+    imi_webhook_free(webhook);
+    begin_tries(im);
+}
+
+/* Without memory another instance might take it over too soon, and sends it as well. */
+static void own(const imi_webhook_t *webhook, imi_slice_t stored) {
+    char key[IMI_WEBHOOK_KEY_SIZE];
+    set_key(key, webhook->id);
+    if (imi_sync_own(webhook->im, key, stored, on_lost) != 0)
+        imi_log(webhook->im, IMAGINE_LOG_WARN, "webhook.not_owned id=%s", webhook->id);
+}
+
 int imi_webhook_enqueue(imagine_t *im, const char *url, const char *body, size_t body_size,
                         const char *task_id) {
     char id[sizeof(IMI_WEBHOOK_ID_PREFIX) + IMI_WEBHOOK_TASK_ID_SIZE_MAX];
@@ -392,33 +434,42 @@ int imi_webhook_enqueue(imagine_t *im, const char *url, const char *body, size_t
     if (webhook == NULL || !add(webhook))
         return IMAGINE_ENOMEM;
     webhook->next_unix_ms = webhook->created_unix_ms;
+    imi_peers_begin(im, &imi_webhook_work, webhook->id);
+    own(webhook, (imi_slice_t){NULL, 0});
     imi_webhook_save(webhook);
     make_ready(webhook);
     begin_tries(im);
     return 0;
 }
 
-void imi_webhook_load(imagine_t *im, const char *key, const void *value, size_t value_size) {
+/* NULL: it is known, none of ours, or there is no room. */
+static imi_webhook_t *read_record(imagine_t *im, const char *key, imi_slice_t record) {
     imi_webhooks_t *all = im->webhooks;
-    imi_webhook_t *webhook;
-    const char *id;
+    const char *id = key + sizeof(IMI_WEBHOOK_KEY_PREFIX) - 1;
+    imi_webhook_t *webhook = NULL;
+    if (!imi_text_starts_with(key, IMI_WEBHOOK_KEY_PREFIX) ||
+        imi_map_get(&all->by_id, id, strlen(id)) != NULL)
+        return NULL;
+    if (has_room(all, record.size))
+        webhook = imi_webhook_read(im, key, record);
+    if (webhook != NULL)
+        return webhook;
+    imi_log(im, IMAGINE_LOG_WARN, "webhook.not_loaded");
+    return NULL;
+}
+
+/* Takes it in, to go on with it if it is not over. False: no memory. */
+static bool take_in(imi_webhook_t *webhook) {
+    imagine_t *im = webhook->im;
     int64_t delay_ms;
-    if (!imi_text_starts_with(key, IMI_WEBHOOK_KEY_PREFIX))
-        return;
-    id = key + sizeof(IMI_WEBHOOK_KEY_PREFIX) - 1;
-    if (imi_map_get(&all->by_id, id, strlen(id)) != NULL)
-        return;
-    webhook = has_room(all, value_size)
-                  ? imi_webhook_read(im, key, (imi_slice_t){value, value_size})
-                  : NULL;
-    if (webhook == NULL || !add(webhook)) {
+    if (!add(webhook)) {
         imi_log(im, IMAGINE_LOG_WARN, "webhook.not_loaded");
-        return;
+        return false;
     }
     if (webhook->state != IMI_WEBHOOK_PENDING) {
         keep(webhook);
         forget_old(im);
-        return;
+        return true;
     }
     /* The clock may have been set meanwhile. */
     delay_ms = webhook->next_unix_ms - im->io->unix_ms(im->io->context);
@@ -428,7 +479,31 @@ void imi_webhook_load(imagine_t *im, const char *key, const void *value, size_t 
     imi_log(im, IMAGINE_LOG_INFO, "webhook.resumed id=%s host=%s tries=%" PRIu32, webhook->id,
             webhook->host->name, webhook->tries);
     set_timer(im);
+    return true;
 }
+
+void imi_webhook_load(imagine_t *im, const char *key, const void *value, size_t value_size) {
+    imi_webhook_t *webhook = read_record(im, key, (imi_slice_t){value, value_size});
+    if (webhook == NULL)
+        return;
+    if (webhook->state == IMI_WEBHOOK_PENDING && imi_sync_is_shared(im))
+        imi_webhook_free(webhook); /* whoever has it goes on; if nobody does, peers.h finds it */
+    else
+        (void)take_in(webhook);
+}
+
+static void take_over(imagine_t *im, const char *id, imi_slice_t record) {
+    char key[IMI_WEBHOOK_KEY_SIZE];
+    imi_webhook_t *webhook;
+    snprintf(key, sizeof(key), IMI_WEBHOOK_KEY_PREFIX "%s", id);
+    webhook = read_record(im, key, record);
+    if (webhook == NULL || !take_in(webhook) || webhook->state != IMI_WEBHOOK_PENDING)
+        imi_peers_end(im, &imi_webhook_work, id);
+    else
+        own(webhook, record);
+}
+
+const imi_work_kind_t imi_webhook_work = {'w', IMI_WEBHOOK_KEY_PREFIX, take_over};
 
 static void init(imagine_t *im) {
     imi_webhooks_t *all = im->webhooks;
@@ -559,6 +634,7 @@ static int redeliver_step(void *user) {
         webhook->state = IMI_WEBHOOK_PENDING;
         webhook->tries = 0;
         webhook->ended_unix_ms = 0;
+        imi_peers_begin(im, &imi_webhook_work, webhook->id);
     }
     webhook->next_unix_ms = im->io->unix_ms(im->io->context);
     imi_webhook_save(webhook);

@@ -7,6 +7,7 @@
 
 #include "core/client.h"
 #include "core/log.h"
+#include "core/peers.h"
 #include "core/sync.h"
 #include "imagine/storage.h"
 #include "wire/time.h"
@@ -94,6 +95,7 @@ void imi_webhook_save(const imi_webhook_t *webhook) {
     imi_buf_init(&buf, &im->mem, IMAGINE_STORAGE_VALUE_SIZE_MAX);
     imi_json_begin(&writer, &buf);
     imi_json_open_object(&writer, NULL);
+    imi_json_put_text(&writer, "owner", imi_peers_self(im)); /* first: see peers.h */
     imi_json_put_text(&writer, "url", webhook->url);
     imi_json_put_text(&writer, "state", imi_webhook_state_name(webhook->state));
     imi_json_put_int(&writer, "tries", webhook->tries);
