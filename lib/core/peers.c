@@ -30,6 +30,8 @@ struct imi_peers {
     char self[IMI_PEER_ID_SIZE + 1];
     size_t work_count; /* of ours */
     imagine_timer_t *beat_timer;
+    uint64_t beat_at_ms;
+    bool was_away;    /* the store, at the last beat */
     imi_map_t others; /* those that have work: id -> peer_t */
     imagine_timer_t *watch_timer;
     bool is_scanning, has_scanned;
@@ -120,6 +122,8 @@ static void beat(imagine_t *im) {
     char key[KEY_SIZE];
     set_peer_key(key, peers->self);
     imi_sync_put(im, key, "1", 1, LEASE_MS);
+    peers->beat_at_ms = imi_now_ms(im);
+    peers->was_away = imi_sync_is_away(im);
     if (peers->beat_timer == NULL &&
         im->io->timer_start(im->io->context, BEAT_MS, on_beat, im, &peers->beat_timer) != 0)
         peers->beat_timer = NULL; /* the next piece of work tries again */
@@ -127,10 +131,15 @@ static void beat(imagine_t *im) {
 
 static void on_beat(void *user) {
     imagine_t *im = user;
-    im->peers->beat_timer = NULL;
-    if (im->peers->work_count == 0 || im->is_closing)
+    imi_peers_t *peers = im->peers;
+    bool was_silent =
+        imi_now_ms(im) - peers->beat_at_ms > LEASE_MS || (peers->was_away && !imi_sync_is_away(im));
+    peers->beat_timer = NULL;
+    if (peers->work_count == 0 || im->is_closing)
         return;
     beat(im);
+    for (size_t i = 0; was_silent && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        kinds[i]->renew(im);
     imi_sync_refresh(im);
 }
 

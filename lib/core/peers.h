@@ -27,6 +27,8 @@ typedef struct imi_work_kind {
     const char *record_prefix; /* of its records' keys; the id stands behind it */
     /* The record is ours now: goes on with it, unless it is over. */
     void (*take_over)(imagine_t *im, const char *id, imi_slice_t record);
+    /* Others may have thought us dead: writes every record that is ours once more, which shows. */
+    void (*renew)(imagine_t *im);
 } imi_work_kind_t;
 
 extern const imi_work_kind_t imi_task_work, imi_webhook_work;

@@ -252,6 +252,10 @@ bool imi_sync_is_shared(const imagine_t *im) {
            im->sync->driver->swap != NULL;
 }
 
+bool imi_sync_is_away(const imagine_t *im) {
+    return im->sync != NULL && im->sync->is_away;
+}
+
 void imi_sync_refresh(imagine_t *im) {
     imi_sync_t *sync = im->sync;
     uint64_t pause_ms;

@@ -59,6 +59,8 @@ int imi_sync_swap(imagine_t *im, const char *key, imi_slice_t expected, imi_slic
 
 /* Others work with the same records, and one step can say who of them has one. */
 bool imi_sync_is_shared(const imagine_t *im);
+/* The storage took nothing lately. */
+bool imi_sync_is_away(const imagine_t *im);
 /* Somebody begins to work: hears of what others have changed, if the storage does not tell by
  * itself and the last look is some time ago. Nobody waits for it. */
 void imi_sync_refresh(imagine_t *im);

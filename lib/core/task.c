@@ -555,7 +555,17 @@ static void take_over(imagine_t *im, const char *id, imi_slice_t record) {
     take_in(im, task);
 }
 
-const imi_work_kind_t imi_task_work = {'t', IMI_TASK_PREFIX, take_over};
+static void renew(imagine_t *im) {
+    const imi_map_entry_t *entry;
+    size_t position = 0;
+    while (imi_map_next(&im->tasks, &position, &entry)) {
+        const imi_task_t *task = entry->value;
+        if (task->state == IMI_TASK_PROCESSING)
+            imi_task_save(im, task);
+    }
+}
+
+const imi_work_kind_t imi_task_work = {'t', IMI_TASK_PREFIX, take_over, renew};
 
 /* Whoever has it now goes on, or has ended it: here, nothing of it is told any more. */
 static void let_go(imagine_t *im, imi_task_t *task) {

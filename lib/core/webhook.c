@@ -503,7 +503,17 @@ static void take_over(imagine_t *im, const char *id, imi_slice_t record) {
         own(webhook, record);
 }
 
-const imi_work_kind_t imi_webhook_work = {'w', IMI_WEBHOOK_KEY_PREFIX, take_over};
+static void renew(imagine_t *im) {
+    const imi_map_entry_t *entry;
+    size_t position = 0;
+    while (imi_map_next(&im->webhooks->by_id, &position, &entry)) {
+        const imi_webhook_t *webhook = entry->value;
+        if (webhook->state == IMI_WEBHOOK_PENDING)
+            imi_webhook_save(webhook);
+    }
+}
+
+const imi_work_kind_t imi_webhook_work = {'w', IMI_WEBHOOK_KEY_PREFIX, take_over, renew};
 
 static void init(imagine_t *im) {
     imi_webhooks_t *all = im->webhooks;

@@ -113,6 +113,10 @@ sim_store_t *sim_store_new(void);
 void sim_store_free(sim_store_t *store);
 void sim_store_set_mode(sim_store_t *store, sim_store_mode_t mode);
 void sim_store_set_delay(sim_store_t *store, uint64_t delay_ms);
+/* Several clients may have it, each in a world of its own whose clock the test keeps close to the
+ * others'; `tells`: it has a watch. */
+void sim_store_share(sim_store_t *store, bool tells);
+void sim_store_empty(sim_store_t *store);
 size_t sim_store_count(const sim_store_t *store);
 bool sim_store_has(const sim_store_t *store, const char *prefix);
 /* True if the text stands anywhere in it. */

@@ -20,16 +20,22 @@ struct sim_store {
     size_t count;
     sim_store_mode_t mode;
     uint64_t delay_ms;
+    bool is_shared, tells;
+    struct link *links; /* those that watch */
 };
 
 /* One open connection to the store: what a client owns. */
 typedef struct link {
     sim_t *sim;
     sim_store_t *store;
+    struct link *next;
+    imagine_storage_changed_cb on_changed; /* NULL: does not watch */
+    void *watch_user;
+    char watched[32];
     struct operation *operations; /* under way */
 } link_t;
 
-typedef enum kind { GET, SET, REMOVE, LIST } kind_t;
+typedef enum kind { GET, SET, REMOVE, LIST, SWAP } kind_t;
 
 typedef struct operation {
     struct operation *next;
@@ -37,8 +43,10 @@ typedef struct operation {
     sim_event_t *event; /* NULL: the store is silent */
     kind_t kind;
     char key[IMAGINE_STORAGE_KEY_SIZE_MAX + 1];
-    char *value;
+    char *value; /* swap: NULL: to be removed */
     size_t value_size;
+    char *expected; /* NULL: nothing */
+    size_t expected_size;
     uint64_t ttl_ms;
     imagine_storage_done_cb on_done;
     imagine_storage_get_cb on_get;
@@ -88,6 +96,52 @@ static void answer_list(operation_t *operation, int status) {
     operation->on_list(status, entries, count, 1, operation->user);
 }
 
+typedef struct news {
+    link_t *link;
+    char key[IMAGINE_STORAGE_KEY_SIZE_MAX + 1];
+} news_t;
+
+static void on_news(void *user) {
+    news_t *news = user;
+    for (link_t *link = news->link->store->links; link != NULL; link = link->next)
+        if (link == news->link) {
+            link->on_changed(news->key, link->watch_user);
+            break;
+        }
+    free(news);
+}
+
+static void tell_others(const operation_t *operation) {
+    for (link_t *link = operation->link->store->links; link != NULL; link = link->next) {
+        news_t *news;
+        if (link == operation->link ||
+            strncmp(operation->key, link->watched, strlen(link->watched)) != 0)
+            continue;
+        news = calloc(1, sizeof(*news));
+        ck_assert_ptr_nonnull(news);
+        news->link = link;
+        memcpy(news->key, operation->key, sizeof(news->key));
+        sim_event_add(link->sim, operation->link->store->delay_ms, on_news, news);
+    }
+}
+
+static int swap_now(sim_store_t *store, operation_t *operation) {
+    size_t index = find(store, operation->key, operation->link->sim->unix_ms);
+    bool is_expected = index == SIZE_MAX
+                           ? operation->expected == NULL
+                           : operation->expected != NULL &&
+                                 store->entries[index].value_size == operation->expected_size &&
+                                 memcmp(store->entries[index].value, operation->expected,
+                                        operation->expected_size) == 0;
+    if (!is_expected)
+        return IMAGINE_ENOTFOUND;
+    if (operation->value != NULL)
+        put(store, operation);
+    else
+        erase(store, operation->key);
+    return 0;
+}
+
 /* Carries it out (status 0) or fails it, and tells. */
 static void conclude(operation_t *operation, int status) {
     link_t *link = operation->link;
@@ -119,7 +173,15 @@ static void conclude(operation_t *operation, int status) {
     case LIST:
         answer_list(operation, status);
         break;
+    case SWAP:
+        if (status == 0)
+            status = swap_now(store, operation);
+        operation->on_done(status, operation->user);
+        break;
     }
+    if (status == 0 && operation->kind != GET && operation->kind != LIST)
+        tell_others(operation);
+    free(operation->expected);
     free(operation->value);
     free(operation);
 }
@@ -194,6 +256,39 @@ static int list(void *self, const char *prefix, imagine_storage_list_cb done, vo
     return 0;
 }
 
+static int swap(void *self, const char *key, const void *expected, size_t expected_size,
+                const void *value, size_t value_size, uint64_t ttl_ms, imagine_storage_done_cb done,
+                void *user) {
+    operation_t *operation;
+    start_operation(self, SWAP, key, &operation);
+    if (expected != NULL) {
+        operation->expected = malloc(expected_size + 1);
+        ck_assert_ptr_nonnull(operation->expected);
+        memcpy(operation->expected, expected, expected_size);
+        operation->expected_size = expected_size;
+    }
+    if (value != NULL) {
+        operation->value = malloc(value_size + 1);
+        ck_assert_ptr_nonnull(operation->value);
+        memcpy(operation->value, value, value_size);
+        operation->value_size = value_size;
+    }
+    operation->ttl_ms = ttl_ms;
+    operation->on_done = done;
+    operation->user = user;
+    return 0;
+}
+
+static int watch(void *self, const char *prefix, imagine_storage_changed_cb changed, void *user) {
+    link_t *link = self;
+    snprintf(link->watched, sizeof(link->watched), "%s", prefix);
+    link->on_changed = changed;
+    link->watch_user = user;
+    link->next = link->store->links;
+    link->store->links = link;
+    return 0;
+}
+
 typedef struct closing {
     link_t *link;
     imagine_closed_cb closed;
@@ -209,6 +304,11 @@ static void on_close_due(void *user) {
             sim_event_remove(closing.link->sim, operation->event);
         conclude(operation, IMAGINE_ECLOSED);
     }
+    for (link_t **at = &closing.link->store->links; *at != NULL; at = &(*at)->next)
+        if (*at == closing.link) {
+            *at = closing.link->next;
+            break;
+        }
     free(closing.link);
     if (closing.closed != NULL)
         closing.closed(closing.user);
@@ -249,6 +349,16 @@ void sim_store_set_mode(sim_store_t *store, sim_store_mode_t mode) {
 
 void sim_store_set_delay(sim_store_t *store, uint64_t delay_ms) {
     store->delay_ms = delay_ms;
+}
+
+void sim_store_share(sim_store_t *store, bool tells) {
+    store->is_shared = true;
+    store->tells = tells;
+}
+
+void sim_store_empty(sim_store_t *store) {
+    while (store->count > 0)
+        free(store->entries[--store->count].value);
 }
 
 size_t sim_store_count(const sim_store_t *store) {
@@ -297,9 +407,15 @@ void sim_store_replace(sim_store_t *store, const char *text, const char *other) 
 void sim_attach_store(sim_t *sim, sim_store_t *store) {
     imagine_storage_t *storage = NULL;
     link_t *link = calloc(1, sizeof(*link));
+    imagine_storage_driver_t chosen = driver;
     ck_assert_ptr_nonnull(link);
     link->sim = sim;
     link->store = store;
-    ck_assert_int_eq(imagine_storage_new(&storage, &driver, link), 0);
+    if (store->is_shared) {
+        chosen.flags = IMAGINE_STORAGE_IS_SHARED | IMAGINE_STORAGE_IS_ATOMIC;
+        chosen.swap = swap;
+        chosen.watch = store->tells ? watch : NULL;
+    }
+    ck_assert_int_eq(imagine_storage_new(&storage, &chosen, link), 0);
     ck_assert_int_eq(imagine_set_storage(sim->im, storage), 0);
 }
