@@ -83,6 +83,22 @@ bool imi_breaker_failed(imi_breaker_t *breaker, uint64_t now_ms) {
     return true;
 }
 
+bool imi_breaker_open_for(imi_breaker_t *breaker, uint64_t now_ms, uint64_t left_ms) {
+    if (breaker->state != IMAGINE_BREAKER_CLOSED)
+        return false;
+    if (left_ms > OPEN_MS)
+        left_ms = OPEN_MS;
+    open_breaker(breaker, now_ms - (OPEN_MS - left_ms));
+    return true;
+}
+
+bool imi_breaker_close(imi_breaker_t *breaker) {
+    bool is_news = breaker->state == IMAGINE_BREAKER_OPEN;
+    if (is_news)
+        imi_breaker_init(breaker);
+    return is_news;
+}
+
 void imi_breaker_forgotten(imi_breaker_t *breaker) {
     breaker->has_probe = false;
 }

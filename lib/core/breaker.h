@@ -25,6 +25,9 @@ bool imi_breaker_allow(imi_breaker_t *breaker, uint64_t now_ms, bool *out_is_pro
 /* Both return true when the state changed. */
 bool imi_breaker_succeeded(imi_breaker_t *breaker, uint64_t now_ms);
 bool imi_breaker_failed(imi_breaker_t *breaker, uint64_t now_ms);
+/* What somebody else has found: true when that is news. Longer than usual never. */
+bool imi_breaker_open_for(imi_breaker_t *breaker, uint64_t now_ms, uint64_t left_ms);
+bool imi_breaker_close(imi_breaker_t *breaker);
 void imi_breaker_forgotten(imi_breaker_t *breaker); /* the probe ended without a verdict */
 /* 0: a request may pass now. */
 uint64_t imi_breaker_retry_after_ms(const imi_breaker_t *breaker, uint64_t now_ms);

@@ -9,6 +9,7 @@
 #include "core/delivery.h"
 #include "core/fetch.h"
 #include "core/job.h"
+#include "core/outage.h"
 #include "core/params.h"
 #include "core/reason.h"
 #include "core/result.h"
@@ -344,7 +345,7 @@ static void attempt(imagine_request_t *request) {
 /* ---- what a call came to ----------------------------------------------------------------------
  */
 
-static void log_breaker(imagine_request_t *request, bool has_changed) {
+static void tell_breaker(imagine_request_t *request, bool has_changed) {
     static const char *const names[] = {"closed", "open", "probing"};
     const imi_provider_t *provider = request->provider;
     if (!has_changed)
@@ -352,6 +353,7 @@ static void log_breaker(imagine_request_t *request, bool has_changed) {
     imi_trace(request, "breaker.%s provider=%s", names[provider->breaker.state], provider->name);
     imi_log(request->im, IMAGINE_LOG_WARN, "breaker.%s provider=%s", names[provider->breaker.state],
             provider->name);
+    imi_outage_changed(provider);
 }
 
 /* With the provider's own words: that a token is not valid, and why, is told here alone; callers
@@ -436,13 +438,13 @@ static bool account(imagine_request_t *request, imagine_call_t *call) {
     if (call->error == 0) {
         if (call->token != NULL)
             imi_pool_succeeded(provider->pool, call->token, request->api_id, clock);
-        log_breaker(request, imi_breaker_succeeded(&provider->breaker, clock.now_ms));
+        tell_breaker(request, imi_breaker_succeeded(&provider->breaker, clock.now_ms));
     } else {
         may_rotate = imi_request_mark_token(request, call, call->error);
         if (call->token != NULL)
             imi_pool_failed(provider->pool, call->token);
         if (is_provider_fault(call->error) && !call->is_token_fault)
-            log_breaker(request, imi_breaker_failed(&provider->breaker, clock.now_ms));
+            tell_breaker(request, imi_breaker_failed(&provider->breaker, clock.now_ms));
         else if (call->is_probe)
             imi_breaker_forgotten(&provider->breaker);
     }

@@ -5,6 +5,7 @@
 #include "core/client.h"
 #include "core/log.h"
 #include "core/mark.h"
+#include "core/outage.h"
 #include "core/peers.h"
 #include "core/reason.h"
 #include "core/registry.h"
@@ -136,6 +137,7 @@ int imagine_set_catalogue(imagine_t *im, const char *json, size_t json_size, cha
 static const imi_sync_kind_t kinds[] = {
     {.prefix = IMI_MARK_PREFIX, .load = imi_mark_load},
     {.prefix = IMI_PEER_PREFIX, .load = imi_peer_load, .on_listed = imi_peers_listed},
+    {.prefix = IMI_OUTAGE_PREFIX, .load = imi_outage_load},
     {.prefix = IMI_TASK_CANCEL_PREFIX, .load = imi_task_cancel_load},
     {.prefix = IMI_WEBHOOK_KEY_PREFIX, .load = imi_webhook_load},
     {.prefix = IMI_TASK_PREFIX, .load = imi_task_load, .is_unshared = true},

@@ -106,6 +106,28 @@ START_TEST(what_one_learns_of_a_token_the_other_knows_within_a_second) {
 }
 END_TEST
 
+START_TEST(a_provider_that_fails_is_spared_by_both) {
+    pair_t pair = open_pair(_i == 1);
+    for (int i = 0; i < 5; i++) {
+        sim_reply(pair.a, 10, 500, "down");
+        sim_generate(pair.a, "gitee/z-image-turbo");
+        run(pair.a, pair.b, 2000);
+    }
+    ck_assert_int_eq(imagine_breaker_state(pair.a->im, "gitee"), IMAGINE_BREAKER_OPEN);
+    if (_i == 0) {
+        sim_start(pair.b, "task-status", "{\"taskId\":\"0123456789abcdef\"}");
+        run(NULL, pair.b, 100);
+    }
+    ck_assert_int_eq(imagine_breaker_state(pair.b->im, "gitee"), IMAGINE_BREAKER_OPEN);
+    run(pair.a, pair.b, 60000);
+    sim_reply(pair.a, 10, 200, "{\"data\":[{\"url\":\"https://cdn.test/1.png\"}]}");
+    sim_generate(pair.a, "gitee/z-image-turbo");
+    run(pair.a, pair.b, 100);
+    ck_assert_int_eq(imagine_breaker_state(pair.a->im, "gitee"), IMAGINE_BREAKER_CLOSED);
+    close_pair(&pair);
+}
+END_TEST
+
 /* ---- jobs --------------------------------------------------------------------------------------
  */
 
@@ -242,6 +264,7 @@ static Suite *shared_suite(void) {
     TCase *tcase = tcase_create("shared");
     tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, what_one_learns_of_a_token_the_other_knows_within_a_second, 0, 2);
+    tcase_add_loop_test(tcase, a_provider_that_fails_is_spared_by_both, 0, 2);
     tcase_add_loop_test(tcase, a_job_of_one_is_answered_by_the_other_and_read_by_one_alone, 0, 2);
     tcase_add_loop_test(tcase, work_of_one_that_dies_is_taken_over_and_its_ghost_writes_nothing, 0,
                         2);
