@@ -82,11 +82,12 @@ static int start_worker(imagine_request_t *worker, imi_task_t *task) {
     return err;
 }
 
-void imi_job_sent(imagine_request_t *worker) {
+bool imi_job_sent(imagine_request_t *worker) {
     if (worker->job == NULL || worker->job->is_sent)
-        return;
+        return false;
     worker->job->is_sent = true;
     imi_task_save(worker->im, worker->job);
+    return imi_task_wait_saved(worker->im, worker->job, &worker->state);
 }
 
 /* ---- the outer request -------------------------------------------------------------------------

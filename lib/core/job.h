@@ -15,8 +15,9 @@
 bool imi_job_is_wanted(const imagine_request_t *request);
 /* Starts the worker; the outer request ends by itself. */
 void imi_job_start(imagine_request_t *request);
-/* From here on the worker's provider may have been asked. */
-void imi_job_sent(imagine_request_t *worker);
+/* From here on the worker's provider may have been asked. Other instances have to know first: true
+ * if request->state waits for that. */
+bool imi_job_sent(imagine_request_t *worker);
 /* Gives the task up that this worker works on; the task has ended then. */
 void imi_job_cancel(imagine_request_t *worker);
 /* Somebody else does the work now: stops, without a word to the provider. */

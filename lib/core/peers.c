@@ -1,10 +1,11 @@
 /* peers.c: see peers.h.
  *
- *   unknown --it has work--> alive --nothing heard for four seconds--> asked for
+ *   unknown --it has work--> alive --nothing heard for four seconds--> asked for, every second
  *      ^                       ^-------------- it is there -----------------|
- *      |--- its work is looked for, each piece taken over by a swap <-------| it is not
+ *      |--- its work is looked for, each piece taken over by a swap <-------| missing for two more
  *
- * Nobody is declared dead while the store is away: then nothing is heard of anybody. */
+ * Those two are for a store that was away: nobody could give a sign of life, and all do so within a
+ * second once it is back. */
 #include "core/peers.h"
 
 #include <stdio.h>
@@ -21,6 +22,7 @@
 #define OWNER "{\"owner\":\""
 #define BEAT_MS 1000
 #define LEASE_MS 4000
+#define MISSING_MS 2000
 #define RUN_KEPT_MS (24 * 60 * 60 * 1000)
 #define SCAN_MS 10000 /* from one look for work that nobody does to the next */
 #define ID_SIZE 128   /* of a piece of work */
@@ -41,7 +43,8 @@ struct imi_peers {
 
 typedef struct peer {
     uint64_t heard_at_ms;
-    bool is_asked_for;
+    bool is_asked_for, is_missing;
+    uint64_t missing_at_ms; /* the first time */
     char id[IMI_PEER_ID_SIZE + 1];
 } peer_t;
 
@@ -60,7 +63,7 @@ static const imi_work_kind_t *const kinds[] = {&imi_task_work, &imi_webhook_work
 
 static void on_beat(void *user);
 static void on_watch(void *user);
-static void scan(imagine_t *im, const char *owner);
+static void scan(imagine_t *im, const char *dead);
 
 /* ---- life -------------------------------------------------------------------------------------
  */
@@ -216,30 +219,48 @@ static void forget(imagine_t *im, peer_t *peer) {
     imi_mem_free(&im->mem, peer);
 }
 
-static void hear(imagine_t *im, const char *id) {
+/* One that there is to know of. NULL: no memory. */
+static peer_t *know(imagine_t *im, const char *id) {
     peer_t *peer = imi_map_get(&im->peers->others, id, strlen(id));
-    if (peer == NULL) {
-        peer = imi_mem_zalloc(&im->mem, sizeof(*peer));
-        if (peer == NULL)
-            return;
-        snprintf(peer->id, sizeof(peer->id), "%s", id);
-        if (imi_map_set(&im->peers->others, id, strlen(id), peer) != 0) {
-            imi_mem_free(&im->mem, peer);
-            return;
-        }
-    }
+    if (peer != NULL)
+        return peer;
+    peer = imi_mem_zalloc(&im->mem, sizeof(*peer));
+    if (peer == NULL)
+        return NULL;
+    snprintf(peer->id, sizeof(peer->id), "%s", id);
     peer->heard_at_ms = imi_now_ms(im);
+    if (imi_map_set(&im->peers->others, id, strlen(id), peer) != 0) {
+        imi_mem_free(&im->mem, peer);
+        return NULL;
+    }
     watch_later(im);
+    return peer;
 }
 
-/* Whatever work it has left is somebody else's now: ours, if we are the first. */
-static void bury(imagine_t *im, const char *id) {
-    char owner[IMI_PEER_ID_SIZE + 1];
-    peer_t *peer = imi_map_get(&im->peers->others, id, strlen(id));
-    snprintf(owner, sizeof(owner), "%s", id);
-    if (peer != NULL)
-        forget(im, peer);
-    scan(im, owner);
+static void hear(imagine_t *im, const char *id) {
+    peer_t *peer = know(im, id);
+    if (peer == NULL)
+        return;
+    peer->heard_at_ms = imi_now_ms(im);
+    peer->is_missing = false;
+}
+
+/* There is no sign of it. After a while, whatever work it has left is somebody else's: ours, if we
+ * are the first. */
+static void miss(imagine_t *im, const char *id) {
+    char dead[IMI_PEER_ID_SIZE + 1];
+    peer_t *peer = know(im, id);
+    uint64_t now_ms = imi_now_ms(im);
+    if (peer == NULL)
+        return;
+    if (!peer->is_missing)
+        peer->missing_at_ms = now_ms;
+    peer->is_missing = true;
+    if (now_ms - peer->missing_at_ms < MISSING_MS)
+        return;
+    memcpy(dead, peer->id, sizeof(dead));
+    forget(im, peer);
+    scan(im, dead);
 }
 
 static bool is_peer_id(const char *text) {
@@ -254,7 +275,7 @@ void imi_peer_load(imagine_t *im, const char *key, const void *value, size_t val
     if (value != NULL)
         hear(im, id);
     else
-        bury(im, id);
+        miss(im, id);
 }
 
 static void on_asked(int status, const void *value, size_t value_size, void *user) {
@@ -267,7 +288,9 @@ static void on_asked(int status, const void *value, size_t value_size, void *use
     if (!im->is_closing && status == 0)
         hear(im, step->owner);
     else if (!im->is_closing && status == IMAGINE_ENOTFOUND)
-        bury(im, step->owner);
+        miss(im, step->owner);
+    else if (peer != NULL)
+        peer->is_missing = false; /* the store is away: nobody can be seen there */
     step_free(step);
 }
 
@@ -296,7 +319,7 @@ static void on_watch(void *user) {
     imi_sync_refresh(im);
     while (imi_map_next(&peers->others, &position, &entry)) {
         peer_t *peer = entry->value;
-        if (!peer->is_asked_for && now_ms - peer->heard_at_ms > LEASE_MS)
+        if (!peer->is_asked_for && (peer->is_missing || now_ms - peer->heard_at_ms > LEASE_MS))
             ask_for(im, peer);
     }
     watch_later(im);
@@ -311,6 +334,13 @@ static void drop_run(step_t *step) {
     imi_sync_put(step->im, key, NULL, 0, 0);
 }
 
+/* The store did not answer: its owner is missed anew, and so its work looked for again. */
+static void try_again(step_t *step) {
+    if (!step->im->is_closing)
+        miss(step->im, step->owner);
+    step_free(step);
+}
+
 static void on_swapped(int status, void *user) {
     step_t *step = user;
     imagine_t *im = step->im;
@@ -322,6 +352,9 @@ static void on_swapped(int status, void *user) {
         drop_run(step);
     } else if (!im->is_closing && status == IMAGINE_ENOTFOUND) {
         drop_run(step); /* another was first */
+    } else {
+        try_again(step);
+        return;
     }
     step_free(step);
 }
@@ -338,7 +371,7 @@ static void on_record(int status, const void *value, size_t value_size, void *us
     imi_slice_t record = {value, value_size};
     char key[KEY_SIZE];
     if (im->is_closing || (status != 0 && status != IMAGINE_ENOTFOUND)) {
-        step_free(step);
+        try_again(step);
         return;
     }
     if (status == IMAGINE_ENOTFOUND || !is_owned_by(record, step->owner)) {
@@ -355,21 +388,7 @@ static void on_record(int status, const void *value, size_t value_size, void *us
                           RUN_KEPT_MS, on_swapped, step) == 0)
             return;
     }
-    step_free(step);
-}
-
-/* Only now is it certain that the owner is not there: it may have begun since it was looked for. */
-static void on_owner(int status, const void *value, size_t value_size, void *user) {
-    step_t *step = user;
-    imagine_t *im = step->im;
-    char key[KEY_SIZE];
-    (void)value, (void)value_size;
-    if (!im->is_closing && status == 0)
-        hear(im, step->owner);
-    snprintf(key, sizeof(key), "%s%s", step->kind->record_prefix, step->id);
-    if (im->is_closing || status != IMAGINE_ENOTFOUND ||
-        imi_sync_get(im, key, on_record, step) != 0)
-        step_free(step);
+    try_again(step);
 }
 
 static const imi_work_kind_t *kind_of(char letter) {
@@ -379,35 +398,41 @@ static const imi_work_kind_t *kind_of(char letter) {
     return NULL;
 }
 
-/* "run/<instance>/<kind><id>" */
-static void consider(imagine_t *im, const char *key) {
+/* "run/<instance>/<kind><id>". `dead`: that instance; "": one that is not known is missed, which
+ * tells soon whether it lives. */
+static void consider(imagine_t *im, const char *key, const char *dead) {
     const char *at = key + sizeof(RUN_PREFIX) - 1;
-    char owner[IMI_PEER_ID_SIZE + 1], peer_key[KEY_SIZE];
+    char owner[IMI_PEER_ID_SIZE + 1], record_key[KEY_SIZE];
     const imi_work_kind_t *kind;
     step_t *step;
     snprintf(owner, sizeof(owner), "%s", at);
-    if (!is_peer_id(owner) || at[IMI_PEER_ID_SIZE] != '/')
+    if (!is_peer_id(owner) || at[IMI_PEER_ID_SIZE] != '/' || strcmp(owner, im->peers->self) == 0)
         return;
+    if (dead[0] == '\0') {
+        if (imi_map_get(&im->peers->others, owner, IMI_PEER_ID_SIZE) == NULL)
+            miss(im, owner);
+        return;
+    }
     at += IMI_PEER_ID_SIZE + 1;
     kind = *at != '\0' ? kind_of(*at) : NULL;
-    if (kind == NULL || strlen(at) > ID_SIZE || strcmp(owner, im->peers->self) == 0 ||
-        imi_map_get(&im->peers->others, owner, IMI_PEER_ID_SIZE) != NULL)
+    if (kind == NULL || strlen(at) > ID_SIZE)
         return;
     step = step_new(im, kind, owner, at + 1);
     if (step == NULL)
         return;
-    set_peer_key(peer_key, owner);
-    if (imi_sync_get(im, peer_key, on_owner, step) != 0)
-        step_free(step);
+    snprintf(record_key, sizeof(record_key), "%s%s", kind->record_prefix, step->id);
+    if (imi_sync_get(im, record_key, on_record, step) != 0)
+        try_again(step);
 }
 
 static void on_runs(int status, const imagine_storage_entry_t *entries, size_t entry_count,
                     int32_t is_last, void *user) {
     step_t *step = user;
     imagine_t *im = step->im;
-    (void)status; /* the next look comes */
     for (size_t i = 0; i < entry_count && !im->is_closing; i++)
-        consider(im, entries[i].key);
+        consider(im, entries[i].key, step->owner);
+    if (status != 0 && step->owner[0] != '\0' && !im->is_closing)
+        miss(im, step->owner); /* not seen whole: once more */
     if (is_last == 0)
         return;
     if (step->owner[0] == '\0')
@@ -415,17 +440,17 @@ static void on_runs(int status, const imagine_storage_entry_t *entries, size_t e
     step_free(step);
 }
 
-/* Looks for work that nobody does: of one instance, or ("") of all that are not known to live. */
-static void scan(imagine_t *im, const char *owner) {
-    step_t *step = step_new(im, NULL, owner, "");
+/* Looks for the work of one instance, or ("") for that of all that are not known to live. */
+static void scan(imagine_t *im, const char *dead) {
+    step_t *step = step_new(im, NULL, dead, "");
     char prefix[KEY_SIZE];
     if (step == NULL)
         return;
-    snprintf(prefix, sizeof(prefix), RUN_PREFIX "%s%s", owner, owner[0] != '\0' ? "/" : "");
-    im->peers->is_scanning |= owner[0] == '\0';
+    snprintf(prefix, sizeof(prefix), RUN_PREFIX "%s%s", dead, dead[0] != '\0' ? "/" : "");
+    im->peers->is_scanning |= dead[0] == '\0';
     if (imi_sync_list(im, prefix, on_runs, step) == 0)
         return;
-    if (owner[0] == '\0')
+    if (dead[0] == '\0')
         im->peers->is_scanning = false;
     step_free(step);
 }

@@ -247,16 +247,28 @@ static void begin(imagine_request_t *request) {
 /* ---- attempts ---------------------------------------------------------------------------------
  */
 
+static void ask_provider(imagine_request_t *request) {
+    if (imi_batch_is_needed(request))
+        imi_batch_start(request);
+    else
+        attempt(request);
+}
+
+/* One that another instance has taken over is stopped by task.c. */
+static void on_recorded(imi_sync_waiter_t *waiter) {
+    imagine_request_t *request = IMI_CONTAINER(waiter, imagine_request_t, state);
+    if (request->job == NULL || !request->job->is_lost)
+        ask_provider(request);
+}
+
 static void attempt_all(imagine_request_t *request) {
     if (imi_job_is_wanted(request)) {
         imi_job_start(request);
         return;
     }
-    imi_job_sent(request);
-    if (imi_batch_is_needed(request))
-        imi_batch_start(request);
-    else
-        attempt(request);
+    request->state.on_loaded = on_recorded;
+    if (!imi_job_sent(request))
+        ask_provider(request);
 }
 
 static void on_state_loaded(imi_sync_waiter_t *waiter) {

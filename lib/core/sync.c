@@ -40,11 +40,15 @@ typedef struct pending {
     bool has_changed; /* since that operation was started */
 
     bool is_owned;
-    imi_sync_lost_cb on_lost; /* NULL: disowned, the last write is still to be done */
-    char *stored;             /* what the store has; NULL: nothing */
+    imi_sync_settled_cb
+        on_settled; /* NULL: not disowned; else the last write is still to be done */
+    imi_sync_lost_cb on_lost;
+    char *stored; /* what the store has; NULL: nothing */
     size_t stored_size;
     char *sent; /* what it will have */
     size_t sent_size;
+    imi_list_t waiters; /* imi_sync_waiter_t: for it to be written */
+    imagine_timer_t *patience;
 } pending_t;
 
 typedef struct listing {
@@ -98,19 +102,12 @@ static void finish_close(imi_sync_t *sync);
 /* ---- loading ----------------------------------------------------------------------------------
  */
 
-static void loaded(imi_sync_t *sync) {
-    imagine_t *im = sync->im;
+/* Moved to a list of their own: a request that goes on may end, and others with it. */
+static void wake_all(imi_list_t *waiters) {
     imi_list_t waiting;
-    if (sync->load_timer != NULL)
-        im->io->timer_cancel(im->io->context, sync->load_timer);
-    sync->load_timer = NULL;
-    if (!sync->is_loading)
-        return;
-    sync->is_loading = false;
-    /* Moved to a list of its own: a request that goes on may end, and others with it. */
     imi_list_init(&waiting);
-    while (!imi_list_is_empty(&sync->waiting)) {
-        imi_list_t *node = sync->waiting.next;
+    while (!imi_list_is_empty(waiters)) {
+        imi_list_t *node = waiters->next;
         imi_list_remove(node);
         imi_list_append(&waiting, node);
     }
@@ -119,6 +116,17 @@ static void loaded(imi_sync_t *sync) {
         imi_list_remove(&waiter->link);
         waiter->on_loaded(waiter);
     }
+}
+
+static void loaded(imi_sync_t *sync) {
+    imagine_t *im = sync->im;
+    if (sync->load_timer != NULL)
+        im->io->timer_cancel(im->io->context, sync->load_timer);
+    sync->load_timer = NULL;
+    if (!sync->is_loading)
+        return;
+    sync->is_loading = false;
+    wake_all(&sync->waiting);
 }
 
 static void on_load_late(void *user) {
@@ -299,13 +307,23 @@ void imi_sync_wait(imagine_t *im, imi_sync_waiter_t *waiter) {
 static void drop(pending_t *pending) {
     imi_sync_t *sync = pending->sync;
     const imi_mem_t *mem = &sync->im->mem;
+    imi_list_t waiters;
     imi_map_remove(&sync->pending, pending->key, strlen(pending->key));
     imi_list_remove(&pending->link);
+    if (pending->patience != NULL)
+        sync->im->io->timer_cancel(sync->im->io->context, pending->patience);
+    imi_list_init(&waiters);
+    while (!imi_list_is_empty(&pending->waiters)) {
+        imi_list_t *node = pending->waiters.next;
+        imi_list_remove(node);
+        imi_list_append(&waiters, node);
+    }
     imi_mem_free(mem, pending->key);
     imi_mem_free(mem, pending->value);
     imi_mem_free(mem, pending->stored);
     imi_mem_free(mem, pending->sent);
     imi_mem_free(mem, pending);
+    wake_all(&waiters);
 }
 
 static void on_retry(void *user) {
@@ -328,6 +346,35 @@ static void retry_later(imi_sync_t *sync) {
         io->timer_start(io->context, RETRY_MS, on_retry, sync, &sync->retry_timer);
 }
 
+static void stop_waiting(pending_t *pending) {
+    const imagine_io_t *io = pending->sync->im->io;
+    if (pending->patience != NULL)
+        io->timer_cancel(io->context, pending->patience);
+    pending->patience = NULL;
+    wake_all(&pending->waiters); /* last: it may end with the client */
+}
+
+static void on_impatient(void *user) {
+    pending_t *pending = user;
+    pending->patience = NULL;
+    stop_waiting(pending);
+}
+
+bool imi_sync_wait_written(imagine_t *im, const char *key, imi_sync_waiter_t *waiter) {
+    imi_sync_t *sync = im->sync;
+    pending_t *pending = sync != NULL ? imi_map_get(&sync->pending, key, strlen(key)) : NULL;
+    if (pending == NULL || !pending->is_owned || (!pending->is_sent && !pending->has_changed))
+        return false;
+    if (pending->patience == NULL &&
+        im->io->timer_start(im->io->context, LOAD_WAIT_MS, on_impatient, pending,
+                            &pending->patience) != 0) {
+        pending->patience = NULL;
+        return false;
+    }
+    imi_list_append(&pending->waiters, &waiter->link);
+    return true;
+}
+
 static void said_ok(imi_sync_t *sync) {
     if (!sync->is_away)
         return;
@@ -346,6 +393,16 @@ static void write_failed(pending_t *pending, int error) {
     retry_later(sync);
 }
 
+static void settle(pending_t *pending) {
+    imagine_t *im = pending->sync->im;
+    imi_sync_settled_cb on_settled = pending->on_settled;
+    char key[IMAGINE_STORAGE_KEY_SIZE_MAX + 1];
+    snprintf(key, sizeof(key), "%s", pending->key);
+    drop(pending);
+    if (!im->is_closing)
+        on_settled(im, key);
+}
+
 static void written(pending_t *pending) {
     said_ok(pending->sync);
     if (pending->is_owned) {
@@ -356,8 +413,12 @@ static void written(pending_t *pending) {
     }
     if (pending->has_changed)
         send(pending);
-    else if (!pending->is_owned || pending->on_lost == NULL)
+    else if (!pending->is_owned)
         drop(pending);
+    else if (pending->on_settled != NULL)
+        settle(pending);
+    else
+        stop_waiting(pending);
 }
 
 static void on_written(int status, void *user) {
@@ -377,13 +438,16 @@ static void on_written(int status, void *user) {
 static void lose(pending_t *pending) {
     imagine_t *im = pending->sync->im;
     imi_sync_lost_cb on_lost = pending->on_lost;
+    imi_sync_settled_cb on_settled = pending->on_settled;
     char key[IMAGINE_STORAGE_KEY_SIZE_MAX + 1];
     snprintf(key, sizeof(key), "%s", pending->key);
     drop(pending);
     imi_log(im, IMAGINE_LOG_WARN, "store.lost key=%s reason=\"another instance has taken it over\"",
             key);
-    if (on_lost != NULL && !im->is_closing)
+    if (!im->is_closing)
         on_lost(im, key);
+    if (!im->is_closing && on_settled != NULL)
+        on_settled(im, key);
 }
 
 /* The swap found something else there. */
@@ -463,6 +527,7 @@ static pending_t *pending_of(imi_sync_t *sync, const char *key) {
         return NULL;
     pending->sync = sync;
     imi_list_init(&pending->link);
+    imi_list_init(&pending->waiters);
     pending->key = imi_mem_strdup(mem, key);
     if (pending->key == NULL || imi_map_set(&sync->pending, key, strlen(key), pending) != 0) {
         imi_mem_free(mem, pending->key);
@@ -513,18 +578,21 @@ int imi_sync_own(imagine_t *im, const char *key, imi_slice_t stored, imi_sync_lo
         pending->stored_size = stored.size;
     }
     pending->is_owned = true;
+    pending->on_settled = NULL;
     pending->on_lost = on_lost;
     return 0;
 }
 
-void imi_sync_disown(imagine_t *im, const char *key) {
+void imi_sync_disown(imagine_t *im, const char *key, imi_sync_settled_cb on_settled) {
     pending_t *pending =
         im->sync != NULL ? imi_map_get(&im->sync->pending, key, strlen(key)) : NULL;
-    if (pending == NULL || !pending->is_owned)
+    if (pending == NULL || !pending->is_owned) {
+        on_settled(im, key);
         return;
-    pending->on_lost = NULL;
+    }
+    pending->on_settled = on_settled;
     if (!pending->is_sent && !pending->has_changed)
-        drop(pending);
+        settle(pending);
 }
 
 int imi_sync_list(imagine_t *im, const char *prefix, imagine_storage_list_cb done, void *user) {

@@ -68,11 +68,16 @@ void imi_sync_refresh(imagine_t *im);
 /* Somebody else has written a record that was ours; it stays theirs, and what we had to write is
  * forgotten. */
 typedef void (*imi_sync_lost_cb)(imagine_t *im, const char *key);
+typedef void (*imi_sync_settled_cb)(imagine_t *im, const char *key);
 /* From here on a write of this key (imi_sync_put) happens only as long as the store has what was
  * written last: `stored` (absent: nothing) at first. Without imi_sync_is_shared() nothing changes.
  * 0 or IMAGINE_ENOMEM. */
 int imi_sync_own(imagine_t *im, const char *key, imi_slice_t stored, imi_sync_lost_cb on_lost);
-/* What is still to be written will be; on_lost does not run any more. */
-void imi_sync_disown(imagine_t *im, const char *key);
+/* The waiter is told when the store has what was last put under this key of ours, when it is lost,
+ * or after 250 ms. False: nobody waits (it is written already, or not ours). */
+bool imi_sync_wait_written(imagine_t *im, const char *key, imi_sync_waiter_t *waiter);
+/* What is still to be written will be, or is lost; on_settled then runs, once (now, if nothing is),
+ * and on_lost does not any more. */
+void imi_sync_disown(imagine_t *im, const char *key, imi_sync_settled_cb on_settled);
 
 #endif

@@ -96,6 +96,8 @@ static void write_record(imagine_t *im, const imi_task_t *task, imi_buf_t *out) 
 void imi_task_save(imagine_t *im, const imi_task_t *task) {
     char key[KEY_SIZE];
     imi_buf_t buf;
+    if (task->is_lost)
+        return;
     write_record(im, task, &buf);
     set_key(key, task->id);
     if (buf.error == 0)
@@ -103,6 +105,12 @@ void imi_task_save(imagine_t *im, const imi_task_t *task) {
     else
         imi_log(im, IMAGINE_LOG_WARN, "task.not_saved id=%s", task->id);
     imi_buf_reset(&buf);
+}
+
+bool imi_task_wait_saved(imagine_t *im, const imi_task_t *task, imi_sync_waiter_t *waiter) {
+    char key[KEY_SIZE];
+    set_key(key, task->id);
+    return imi_sync_wait_written(im, key, waiter);
 }
 
 bool imi_task_is_id(const char *text) {
@@ -133,11 +141,15 @@ static void begin_work(imagine_t *im, const imi_task_t *task, imi_slice_t stored
         imi_log(im, IMAGINE_LOG_WARN, "task.not_owned id=%s", task->id);
 }
 
+/* Its end is known to all: until then it is work, for another if we die now. */
+static void on_settled(imagine_t *im, const char *key) {
+    imi_peers_end(im, &imi_task_work, key + sizeof(IMI_TASK_PREFIX) - 1);
+}
+
 static void end_work(imagine_t *im, const imi_task_t *task) {
     char key[KEY_SIZE];
     set_key(key, task->id);
-    imi_sync_disown(im, key);
-    imi_peers_end(im, &imi_task_work, task->id);
+    imi_sync_disown(im, key, on_settled);
 }
 
 /* Which token the work was given to. NULL: none, or no memory. */
@@ -228,7 +240,7 @@ static void tell(imagine_t *im, const imi_task_t *task) {
     bool is_done = task->state == IMI_TASK_SUCCESS;
     imi_json_writer_t writer;
     imi_buf_t body;
-    if (task->webhook_url == NULL)
+    if (task->webhook_url == NULL || task->is_lost)
         return;
     imi_buf_init(&body, &im->mem, 0);
     imi_json_begin(&writer, &body);
@@ -575,8 +587,10 @@ static void let_go(imagine_t *im, imi_task_t *task) {
         imi_job_stop(reader);
     else if (reader != NULL)
         imi_request_stop_reading(reader);
-    imi_peers_end(im, &imi_task_work, task->id);
-    im->counters.tasks--;
+    if (task->state == IMI_TASK_PROCESSING) {
+        imi_peers_end(im, &imi_task_work, task->id);
+        im->counters.tasks--;
+    }
     imi_map_remove(&im->tasks, task->id, strlen(task->id));
     free_task(im, task);
 }
@@ -592,7 +606,7 @@ static void on_last_look(int status, const void *value, size_t value_size, void 
     imagine_t *im = farewell->im;
     imi_task_t *task = imi_map_get(&im->tasks, farewell->id, strlen(farewell->id));
     imi_slice_t record = {value, value_size};
-    if (task != NULL && task->state == IMI_TASK_PROCESSING && !im->is_closing) {
+    if (task != NULL && task->is_lost && !im->is_closing) {
         bool is_over = status == 0 && imi_json_valid(record, 4, NULL) &&
                        !imi_slice_equals(imi_json_plain_text(imi_json_get(record, "state")),
                                          state_names[IMI_TASK_PROCESSING]);
@@ -607,8 +621,9 @@ static void on_lost(imagine_t *im, const char *key) {
     const char *id = key + sizeof(IMI_TASK_PREFIX) - 1;
     imi_task_t *task = imi_map_get(&im->tasks, id, strlen(id));
     farewell_t *farewell;
-    if (task == NULL || task->state != IMI_TASK_PROCESSING)
+    if (task == NULL)
         return;
+    task->is_lost = true; /* what the others say counts, for all of us */
     farewell = imi_mem_zalloc(&im->mem, sizeof(*farewell));
     if (farewell != NULL) {
         farewell->im = im;

@@ -10,6 +10,7 @@
 #include "core/action.h"
 #include "core/client.h"
 #include "core/pool.h"
+#include "core/sync.h"
 #include "wire/list.h"
 
 #define IMI_TASK_PREFIX "task/"               /* of keys in the store */
@@ -37,6 +38,7 @@ typedef struct imi_task {
     imi_task_state_t state;
     imi_action_t action;
     bool is_sent;      /* its provider may have been asked */
+    bool is_lost;      /* to another instance: nothing of it is written or told here any more */
     char *params;      /* a job that could begin again: what was asked for, as JSON; else NULL */
     char *webhook_url; /* NULL: none */
     char *outcome;     /* the result as JSON, or the reason of the failure */
@@ -60,6 +62,8 @@ imi_task_t *imi_task_new(imagine_request_t *request, const char *upstream_id, ui
 void imi_task_took(imi_task_t *task, const imagine_call_t *call, const char *upstream_id,
                    uint32_t predict_s);
 void imi_task_save(imagine_t *im, const imi_task_t *task);
+/* As imi_sync_wait_written(). */
+bool imi_task_wait_saved(imagine_t *im, const imi_task_t *task, imi_sync_waiter_t *waiter);
 /* `outcome`: the result as JSON, an address, or the reason of the failure. */
 void imi_task_ended(imagine_t *im, imi_task_t *task, bool has_succeeded, const char *outcome);
 

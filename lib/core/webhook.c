@@ -333,6 +333,10 @@ static void set_key(char out[IMI_WEBHOOK_KEY_SIZE], const char *id) {
     snprintf(out, IMI_WEBHOOK_KEY_SIZE, IMI_WEBHOOK_KEY_PREFIX "%s", id);
 }
 
+static void on_settled(imagine_t *im, const char *key) {
+    imi_peers_end(im, &imi_webhook_work, key + sizeof(IMI_WEBHOOK_KEY_PREFIX) - 1);
+}
+
 static void end(imi_webhook_t *webhook, imi_webhook_state_t state) {
     imagine_t *im = webhook->im;
     char key[IMI_WEBHOOK_KEY_SIZE];
@@ -341,8 +345,7 @@ static void end(imi_webhook_t *webhook, imi_webhook_state_t state) {
     keep(webhook);
     imi_webhook_save(webhook);
     set_key(key, webhook->id);
-    imi_sync_disown(im, key);
-    imi_peers_end(im, &imi_webhook_work, webhook->id);
+    imi_sync_disown(im, key, on_settled);
     imi_log(im, state == IMI_WEBHOOK_DELIVERED ? IMAGINE_LOG_INFO : IMAGINE_LOG_WARN,
             "webhook.%s id=%s host=%s tries=%" PRIu32 " status=%" PRId32,
             imi_webhook_state_name(state), webhook->id, webhook->host->name, webhook->tries,

@@ -85,6 +85,8 @@ void sim_break(sim_t *sim, uint64_t delay_ms, int error, bool was_sent);
 void sim_stall(sim_t *sim);
 /* From here on every exchange without a scripted reply gets a random one. */
 void sim_chaos(sim_t *sim);
+/* Likewise, in the same chaos: no work is asked for twice by both together. */
+void sim_chaos_join(sim_t *sim, const sim_t *first);
 
 sim_request_t *sim_generate(sim_t *sim, const char *model);
 sim_request_t *sim_start(sim_t *sim, const char *action, const char *json);

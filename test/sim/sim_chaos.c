@@ -17,13 +17,20 @@ typedef struct sim_chaos {
         int64_t spent_until_unix_ms; /* told so, in an answer that has arrived */
     } tokens[TOKENS_MAX];
     size_t token_count;
-    bool was_taken_on[SIM_REQUESTS_MAX + 1]; /* by the number in its prompt */
+    bool *was_taken_on; /* by the number in its prompt */
+    bool taken[SIM_REQUESTS_MAX + 1];
 } sim_chaos_t;
 
 void sim_chaos(sim_t *sim) {
     sim->is_chaos = true;
     sim->chaos = calloc(1, sizeof(*sim->chaos));
     ck_assert_ptr_nonnull(sim->chaos);
+    sim->chaos->was_taken_on = sim->chaos->taken;
+}
+
+void sim_chaos_join(sim_t *sim, const sim_t *first) {
+    sim_chaos(sim);
+    sim->chaos->was_taken_on = first->chaos->taken;
 }
 
 void sim_chaos_free(sim_t *sim) {
