@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/batch.h"
 #include "core/params.h"
 #include "core/result.h"
 #include "core/task.h"
@@ -170,21 +171,21 @@ void imi_job_start(imagine_request_t *request) {
 
 void imi_job_cancel(imagine_request_t *worker) {
     imi_task_t *task = worker->job;
-    bool has_reached = worker->call != NULL && imi_call_has_reached(worker->call);
+    imagine_request_retain(worker);
     worker->job = NULL;
     worker->is_giving_up = true;
     imi_task_ended(worker->im, task, false, "canceled");
-    if (has_reached && task->upstream_id[0] == '\0')
-        imi_task_took(task, worker->call, "", 0); /* the token, by which its provider can be told */
-    if (has_reached || task->upstream_id[0] != '\0')
-        imi_request_tell_cancel(worker->im, task);
-    if (worker->batch != NULL || worker->is_delivering) {
+    imi_request_tell_cancel(worker);
+    if (worker->is_delivering) {
         imagine_cancel(worker);
-        return;
+    } else {
+        worker->is_starting = true;                           /* its end is put off, as always */
+        imi_request_abandon(worker, IMAGINE_ECANCELED, true); /* paid for or not: nobody wants it */
+        worker->is_starting = false;
     }
-    worker->is_starting = true;                           /* its end is put off, as always */
-    imi_request_abandon(worker, IMAGINE_ECANCELED, true); /* paid for or not: nobody wants it */
-    worker->is_starting = false;
+    if (worker->batch != NULL)
+        imi_batch_give_up(worker); /* behind its end: else the last part would end it */
+    imagine_request_release(worker);
 }
 
 int imi_job_rerun(imagine_t *im, imi_task_t *task) {
