@@ -10,6 +10,7 @@
 #include "core/secret.h"
 #include "core/sync.h"
 #include "core/task.h"
+#include "core/tell.h"
 #include "core/webhook_record.h"
 #include "core/webhook.h"
 #include "wire/json.h"
@@ -133,9 +134,9 @@ int imagine_set_catalogue(imagine_t *im, const char *json, size_t json_size, cha
 /* What a store may hold of us, in the order in which it is read. Webhooks before tasks: one that
  * ends once more has told so already. */
 static const imi_sync_kind_t kinds[] = {
-    {IMI_MARK_PREFIX, imi_mark_load},
-    {IMI_WEBHOOK_KEY_PREFIX, imi_webhook_load},
-    {IMI_TASK_PREFIX, imi_task_load},
+    {IMI_MARK_PREFIX, imi_mark_load, NULL},
+    {IMI_WEBHOOK_KEY_PREFIX, imi_webhook_load, imi_tell_stored},
+    {IMI_TASK_PREFIX, imi_task_load, NULL},
 };
 
 static int set_storage_step(void *user) {

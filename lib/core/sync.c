@@ -209,6 +209,9 @@ static void retry_later(imi_sync_t *sync) {
 static void on_written(int status, void *user) {
     pending_t *pending = user;
     imi_sync_t *sync = pending->sync;
+    const imi_sync_kind_t *kind = kind_of(sync, pending->key);
+    if (status == 0 && kind != NULL && kind->stored != NULL && !sync->is_closing)
+        kind->stored(sync->im, pending->key); /* may put more, under this very key, too */
     pending->is_sent = false;
     if (status == 0 && sync->is_away) {
         sync->is_away = false;

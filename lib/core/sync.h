@@ -16,6 +16,8 @@
 typedef struct imi_sync_kind {
     const char *prefix; /* of its keys */
     void (*load)(imagine_t *im, const char *key, const void *value, size_t value_size);
+    /* The store took what was put there. NULL: nobody cares. */
+    void (*stored)(imagine_t *im, const char *key);
 } imi_sync_kind_t;
 
 /* Inside whatever waits for the first load. */

@@ -15,7 +15,7 @@
 #include "core/params.h"
 #include "core/request.h"
 #include "core/sync.h"
-#include "core/webhook.h"
+#include "core/tell.h"
 #include "imagine/storage.h"
 #include "wire/assert.h"
 #include "wire/json.h"
@@ -26,14 +26,13 @@
 #define STORE_WAIT_MS 900 /* task-status answers within a second */
 #define SEAL_CONTEXT "task"
 
-static void forget_old(imagine_t *im);
-
 /* ---- records ----------------------------------------------------------------------------------
  */
 
 static void free_task(imagine_t *im, imi_task_t *task) {
     const imi_mem_t *mem = &im->mem;
     imi_list_remove(&task->link);
+    imi_list_remove(&task->untold);
     imi_mem_free(mem, task->id);
     imi_mem_free(mem, task->provider);
     imi_mem_free(mem, task->model);
@@ -81,6 +80,7 @@ void imi_task_save(imagine_t *im, const imi_task_t *task) {
     imi_json_put_bool(&writer, "sent", task->is_sent);
     imi_json_put_text(&writer, "params", task->is_sent ? NULL : task->params);
     imi_json_put_text(&writer, "webhook", task->webhook_url);
+    imi_json_put_bool(&writer, "told", task->is_told);
     imi_json_put_int(&writer, "predict", task->predict_s);
     imi_json_put_int(&writer, "created", task->created_unix_ms);
     imi_json_put_int(&writer, "ended", task->ended_unix_ms);
@@ -124,10 +124,11 @@ imi_task_t *imi_task_new(imagine_request_t *request, const char *upstream_id, ui
     const imi_mem_t *mem = &im->mem;
     imi_task_t *task = imi_mem_zalloc(mem, sizeof(*task));
     const imagine_call_t *call = request->call;
-    forget_old(im);
+    imi_tasks_forget_old(im);
     if (task == NULL)
         return NULL;
     imi_list_init(&task->link);
+    imi_list_init(&task->untold);
     task->id = choose_id(im, request->params.id);
     task->provider = imi_mem_strdup(mem, request->provider->name);
     task->model = imi_mem_strdup(mem, request->params.model);
@@ -175,30 +176,6 @@ void imi_task_took(imi_task_t *task, const imagine_call_t *call, const char *ups
     imi_task_save(im, task);
 }
 
-/* POST body of http-api.md: what came of it, for whoever asked to be told. */
-static void tell(imagine_t *im, const imi_task_t *task) {
-    bool is_done = task->state == IMI_TASK_SUCCESS;
-    imi_json_writer_t writer;
-    imi_buf_t body;
-    if (task->webhook_url == NULL)
-        return;
-    imi_buf_init(&body, &im->mem, 0);
-    imi_json_begin(&writer, &body);
-    imi_json_open_object(&writer, NULL);
-    imi_json_put_text(&writer, "taskId", task->id);
-    imi_json_put_text(&writer, "provider", task->provider);
-    imi_json_put_text(&writer, "status", is_done ? "completed" : "failed");
-    if (is_done)
-        imi_json_put_raw(&writer, "result", imi_slice_of(task->outcome));
-    else
-        imi_json_put_text(&writer, "error", task->outcome);
-    imi_json_close_object(&writer);
-    if (body.error != 0 ||
-        imi_webhook_enqueue(im, task->webhook_url, body.data, body.size, task->id) != 0)
-        imi_log(im, IMAGINE_LOG_ERROR, "webhook.lost task=%s", task->id);
-    imi_buf_reset(&body);
-}
-
 void imi_task_ended(imagine_t *im, imi_task_t *task, bool has_succeeded, const char *outcome) {
     IMI_ASSERT(task->state == IMI_TASK_PROCESSING && im->counters.tasks > 0); /* it ends once */
     task->state = has_succeeded && outcome != NULL ? IMI_TASK_SUCCESS : IMI_TASK_FAILED;
@@ -211,20 +188,21 @@ void imi_task_ended(imagine_t *im, imi_task_t *task, bool has_succeeded, const c
     task->ended_unix_ms = im->io->unix_ms(im->io->context);
     im->counters.tasks--;
     imi_list_append(&im->ended_tasks, &task->link);
-    tell(im, task); /* first: a crash between the two writes tells twice rather than never */
+    imi_tell(im, task);
     imi_task_save(im, task);
     imi_log(im, IMAGINE_LOG_INFO, "task.ended id=%s provider=%s state=%s", task->id, task->provider,
             state_names[task->state]);
 }
 
-/* Done whenever a task is made or asked for: no timer that wakes an idle process. */
-static void forget_old(imagine_t *im) {
+void imi_tasks_forget_old(imagine_t *im) {
     int64_t now_unix_ms = im->io->unix_ms(im->io->context);
     while (!imi_list_is_empty(&im->ended_tasks)) {
         imi_task_t *task = IMI_CONTAINER(im->ended_tasks.next, imi_task_t, link);
         if (now_unix_ms - task->ended_unix_ms < IMI_TASK_KEPT_MS &&
             im->kept_size <= IMI_TASKS_SIZE_MAX)
             return;
+        if (!imi_list_is_empty(&task->untold))
+            imi_log(im, IMAGINE_LOG_ERROR, "webhook.lost task=%s", task->id);
         imi_map_remove(&im->tasks, task->id, strlen(task->id));
         free_task(im, task);
     }
@@ -335,7 +313,7 @@ void imi_task_answer(imagine_request_t *request, const char *id) {
     imi_task_t *task;
     question_t *question;
     char key[KEY_SIZE];
-    forget_old(im);
+    imi_tasks_forget_old(im);
     if (id == NULL || id[0] == '\0') {
         imi_request_fail(request, IMAGINE_EINVAL, "taskId is required");
         return;
@@ -388,6 +366,7 @@ static imi_task_t *read_task(imagine_t *im, const char *id, imi_slice_t json) {
         return NULL;
     imi_arena_init(&arena, &im->mem, 0);
     imi_list_init(&task->link);
+    imi_list_init(&task->untold);
     task->id = imi_mem_strdup(&im->mem, id);
     task->provider = read_text(im, &arena, json, "provider");
     task->model = read_text(im, &arena, json, "model");
@@ -398,6 +377,7 @@ static imi_task_t *read_task(imagine_t *im, const char *id, imi_slice_t json) {
     action = imi_action_from_name(imi_json_text(&arena, imi_json_get(json, "action"), NULL));
     task->action = action >= 0 ? (imi_action_t)action : IMI_VIDEO;
     (void)imi_json_bool(imi_json_get(json, "sent"), &task->is_sent);
+    (void)imi_json_bool(imi_json_get(json, "told"), &task->is_told);
     task->outcome = read_text(im, &arena, json, "outcome");
     task->predict_s = (uint32_t)read_number(json, "predict");
     task->progress = -1;
@@ -455,6 +435,7 @@ void imi_task_load(imagine_t *im, const char *key, const void *value, size_t val
         return;
     if (task->state != IMI_TASK_PROCESSING) {
         imi_list_append(&im->ended_tasks, &task->link);
+        imi_tell(im, task);
         return;
     }
     im->counters.tasks++;

@@ -34,6 +34,7 @@ typedef struct imi_task {
     imi_task_state_t state;
     imi_action_t action;
     bool is_sent;      /* its provider may have been asked */
+    bool is_told;      /* the store has its webhook, or never will (tell.c) */
     char *params;      /* a job that could begin again: what was asked for, as JSON; else NULL */
     char *webhook_url; /* NULL: none */
     char *outcome;     /* the result as JSON, or the reason of the failure */
@@ -45,6 +46,7 @@ typedef struct imi_task {
     int64_t ended_unix_ms;
     imagine_request_t *reader; /* or a job's worker. Borrowed: it lets go when it ends */
     imi_list_t link;           /* in ended_tasks once it has ended */
+    imi_list_t untold;         /* in untold_tasks while the webhook queue refuses it */
 } imi_task_t;
 
 /* 16 to IMI_TASK_ID_SIZE_MAX letters, digits, "-" and "_". */
@@ -67,6 +69,8 @@ void imi_task_answer(imagine_request_t *request, const char *id);
 void imi_task_load(imagine_t *im, const char *key, const void *value, size_t value_size);
 /* Tasks without a reader get one, if what they need is configured by now. */
 void imi_tasks_resume(imagine_t *im);
+/* Done whenever a task is made, asked for or told: no timer that wakes an idle process. */
+void imi_tasks_forget_old(imagine_t *im);
 void imi_tasks_reset(imagine_t *im);
 
 #endif

@@ -113,6 +113,8 @@ sim_store_t *sim_store_new(void);
 void sim_store_free(sim_store_t *store);
 void sim_store_set_mode(sim_store_t *store, sim_store_mode_t mode);
 void sim_store_set_delay(sim_store_t *store, uint64_t delay_ms);
+/* Whatever concerns keys of this prefix fails; NULL: nothing does. */
+void sim_store_refuse(sim_store_t *store, const char *prefix);
 size_t sim_store_count(const sim_store_t *store);
 bool sim_store_has(const sim_store_t *store, const char *prefix);
 /* True if the text stands anywhere in it. */

@@ -20,6 +20,7 @@ struct sim_store {
     size_t count;
     sim_store_mode_t mode;
     uint64_t delay_ms;
+    const char *refused; /* NULL: none */
 };
 
 /* One open connection to the store: what a client owns. */
@@ -126,8 +127,11 @@ static void conclude(operation_t *operation, int status) {
 
 static void on_due(void *user) {
     operation_t *operation = user;
+    const sim_store_t *store = operation->link->store;
+    bool is_refused = store->refused != NULL &&
+                      strncmp(operation->key, store->refused, strlen(store->refused)) == 0;
     operation->event = NULL;
-    conclude(operation, operation->link->store->mode == SIM_STORE_AWAY ? IMAGINE_EIO : 0);
+    conclude(operation, is_refused || store->mode == SIM_STORE_AWAY ? IMAGINE_EIO : 0);
 }
 
 static int start_operation(link_t *link, kind_t kind, const char *key, operation_t **out) {
@@ -251,6 +255,10 @@ void sim_store_set_delay(sim_store_t *store, uint64_t delay_ms) {
     store->delay_ms = delay_ms;
 }
 
+void sim_store_refuse(sim_store_t *store, const char *prefix) {
+    store->refused = prefix;
+}
+
 size_t sim_store_count(const sim_store_t *store) {
     return store->count;
 }
@@ -281,5 +289,6 @@ void sim_attach_store(sim_t *sim, sim_store_t *store) {
     link->sim = sim;
     link->store = store;
     ck_assert_int_eq(imagine_storage_new(&storage, &driver, link), 0);
-    ck_assert_int_eq(imagine_set_storage(sim->im, storage), 0);
+    int err = imagine_set_storage(sim->im, storage);
+    ck_assert(err == 0 || (err == IMAGINE_ENOMEM && sim->mem.has_failed));
 }
