@@ -51,7 +51,7 @@ static void on_worked(int status, const imagine_result_t *result, void *user) {
     size_t size = 0;
     worker->job = NULL;
     worker->outer = NULL;
-    if (task != NULL && worker->im->is_closing)
+    if (task != NULL && worker->im->is_closing && status != 0)
         task->reader = NULL; /* as the store has it: the next life sees */
     else if (task != NULL)
         imi_task_ended(worker->im, task, status == 0,

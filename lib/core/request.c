@@ -771,6 +771,11 @@ void imi_request_abandon(imagine_request_t *request, int error, bool is_closing)
             call_back(request);
             return;
         }
+        if (request->delivery != NULL) { /* its result is at hand, as far as it has come */
+            imi_delivery_stop(request);
+            imi_request_succeed(request);
+            return;
+        }
         stop_work(request, true);
         if (is_closing) {
             if (request->task != NULL) /* its record is in the store: the next life resumes it */
@@ -782,8 +787,8 @@ void imi_request_abandon(imagine_request_t *request, int error, bool is_closing)
         }
         return;
     }
-    if (error == IMAGINE_ETIMEDOUT && request->delivery != NULL) { /* as far as it has come */
-        imi_delivery_stop(request);
+    if (request->delivery != NULL && (error == IMAGINE_ETIMEDOUT || request->job != NULL)) {
+        imi_delivery_stop(request); /* likewise; a job that closing ends has its record for it */
         imi_request_succeed(request);
         return;
     }
