@@ -107,9 +107,20 @@ void imi_batch_start(imagine_request_t *request) {
 }
 
 void imi_batch_cancel(imagine_request_t *request) {
-    for (size_t i = 0; i < request->batch->part_count; i++) {
-        request->batch->parts[i]->is_giving_up = request->is_giving_up;
+    for (size_t i = 0; i < request->batch->part_count; i++)
         imagine_cancel(request->batch->parts[i]);
+}
+
+void imi_batch_give_up(imagine_request_t *request) {
+    for (size_t i = 0; i < request->batch->part_count; i++) {
+        imagine_request_t *part = request->batch->parts[i];
+        if (atomic_load(&part->has_ended))
+            continue;
+        part->is_giving_up = true;
+        imi_request_tell_cancel(part);
+        part->is_starting = true; /* its end is put off, as always */
+        imi_request_abandon(part, IMAGINE_ECANCELED, true);
+        part->is_starting = false;
     }
 }
 

@@ -13,6 +13,8 @@ bool imi_batch_is_needed(const imagine_request_t *request);
 void imi_batch_start(imagine_request_t *request);
 /* The request ends early: parts that have not reached a provider go, the others become tasks. */
 void imi_batch_cancel(imagine_request_t *request);
+/* Nobody wants any of it: all parts end, and those that have reached a provider tell it. */
+void imi_batch_give_up(imagine_request_t *request);
 /* Time is up: true if there are pictures, which the request has ended with. */
 bool imi_batch_settle(imagine_request_t *request);
 /* What parts have brought, which nobody is told any more, becomes tasks, too. */

@@ -66,7 +66,10 @@ struct imagine {
     uint32_t former_syncs;  /* storages that were replaced and are still closing */
     imi_map_t tasks;        /* id -> imi_task_t */
     imi_list_t ended_tasks; /* oldest first */
-    size_t kept_size;       /* of all outcomes */
+    imi_list_t untold_tasks;
+    imagine_timer_t *tell_timer; /* for the next try at all of them */
+    uint64_t tell_pause_ms;
+    size_t kept_size; /* of all outcomes */
     imi_webhooks_t *webhooks;
     imi_peers_t *peers;
     imi_keyring_t *keyring; /* NULL: nothing is sealed */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/batch.h"
 #include "core/params.h"
 #include "core/result.h"
 #include "core/task.h"
@@ -50,7 +51,7 @@ static void on_worked(int status, const imagine_result_t *result, void *user) {
     size_t size = 0;
     worker->job = NULL;
     worker->outer = NULL;
-    if (task != NULL && worker->im->is_closing)
+    if (task != NULL && worker->im->is_closing && status != 0)
         task->reader = NULL; /* as the store has it: the next life sees */
     else if (task != NULL)
         imi_task_ended(worker->im, task, status == 0,
@@ -169,32 +170,37 @@ void imi_job_start(imagine_request_t *request) {
 /* ---- giving up, and another life ---------------------------------------------------------------
  */
 
-static void abandon(imagine_request_t *worker) {
-    if (worker->batch != NULL || worker->is_delivering) {
+/* Its task has been taken from it. */
+static void give_up(imagine_request_t *worker, bool tells_provider) {
+    if (tells_provider)
+        imi_request_tell_cancel(worker);
+    if (worker->is_delivering) {
         imagine_cancel(worker);
-        return;
+    } else {
+        worker->is_starting = true;                           /* its end is put off, as always */
+        imi_request_abandon(worker, IMAGINE_ECANCELED, true); /* paid for or not: nobody wants it */
+        worker->is_starting = false;
     }
-    worker->is_starting = true;                           /* its end is put off, as always */
-    imi_request_abandon(worker, IMAGINE_ECANCELED, true); /* paid for or not: nobody wants it */
-    worker->is_starting = false;
+    if (worker->batch != NULL)
+        imi_batch_give_up(worker); /* behind its end: else the last part would end it */
 }
 
 void imi_job_cancel(imagine_request_t *worker) {
     imi_task_t *task = worker->job;
-    bool has_reached = worker->call != NULL && imi_call_has_reached(worker->call);
+    imagine_request_retain(worker);
     worker->job = NULL;
     worker->is_giving_up = true;
     imi_task_ended(worker->im, task, false, "canceled");
-    if (has_reached && task->upstream_id[0] == '\0')
-        imi_task_took(task, worker->call, "", 0); /* the token, by which its provider can be told */
-    if (has_reached || task->upstream_id[0] != '\0')
-        imi_request_tell_cancel(worker->im, task);
-    abandon(worker);
+    give_up(worker, true);
+    imagine_request_release(worker);
 }
 
-void imi_job_stop(imagine_request_t *worker) {
+void imi_job_stop(imagine_request_t *worker, bool is_canceled) {
+    imagine_request_retain(worker);
     worker->job = NULL;
-    abandon(worker);
+    worker->is_giving_up = true;
+    give_up(worker, is_canceled);
+    imagine_request_release(worker);
 }
 
 int imi_job_rerun(imagine_t *im, imi_task_t *task) {

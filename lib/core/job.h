@@ -20,8 +20,9 @@ void imi_job_start(imagine_request_t *request);
 bool imi_job_sent(imagine_request_t *worker);
 /* Gives the task up that this worker works on; the task has ended then. */
 void imi_job_cancel(imagine_request_t *worker);
-/* Somebody else does the work now: stops, without a word to the provider. */
-void imi_job_stop(imagine_request_t *worker);
+/* The task is another instance's now, which canceled it (its provider is to be told), or goes on.
+ */
+void imi_job_stop(imagine_request_t *worker, bool is_canceled);
 /* A worker for a job that an earlier process left queued. 0, or an error: it stays as it is. */
 int imi_job_rerun(imagine_t *im, imi_task_t *task);
 

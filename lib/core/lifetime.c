@@ -14,6 +14,7 @@
 #include "core/secret.h"
 #include "core/sync.h"
 #include "core/task.h"
+#include "core/tell.h"
 #include "core/webhook.h"
 #include "providers/builtin.h"
 #include "wire/assert.h"
@@ -175,6 +176,7 @@ int imagine_open(imagine_t **out, const imagine_options_t *options) {
     imi_arena_init(&im->hosts_arena, &im->mem, 0);
     imi_list_init(&im->requests);
     imi_list_init(&im->ended_tasks);
+    imi_list_init(&im->untold_tasks);
     err = open_io(im, &own);
     if (err != 0) {
         imi_client_release(im);
@@ -225,6 +227,7 @@ static void on_close_turn(void *user) {
     }
     if (im->former_syncs > 0)
         return; /* on_former_closed() comes back here */
+    imi_tell_stop(im);
     imi_webhooks_reset(im);
     imi_peers_leave(im);
     if (im->sync != NULL) {

@@ -164,17 +164,24 @@ int imi_request_start(imagine_request_t *request, int error, const char *message
     return 0;
 }
 
-/* A request without a caller, for a task that is there already: `step` is its first one. */
-static int start_for_task(imagine_request_t *request, const imi_task_t *task,
+/* What a provider has taken on, or may have: all that it takes to speak of it again. */
+typedef struct work {
+    const char *model, *upstream_id;
+    const char *fingerprint; /* of the token that it was given to; NULL: none */
+} work_t;
+
+/* A request without a caller, for work that is under way already: its first step is what `step_of`
+ * finds. `task`: the one that it reads; NULL: none. */
+static int start_for_work(imagine_request_t *request, const work_t *work,
                           imagine_call_cb (*step_of)(const imagine_provider_t *code),
-                          imi_task_t *read_task) {
+                          imi_task_t *task) {
     imi_token_t *token = NULL;
     imagine_call_cb step = NULL;
     const char *message = NULL, *upstream_id = NULL;
     int err;
     request->params.size = sizeof(request->params);
-    request->params.model = imi_arena_strdup(&request->arena, task->model);
-    upstream_id = imi_arena_strdup(&request->arena, task->upstream_id);
+    request->params.model = imi_arena_strdup(&request->arena, work->model);
+    upstream_id = imi_arena_strdup(&request->arena, work->upstream_id);
     if (request->params.model == NULL || upstream_id == NULL)
         return IMAGINE_ENOMEM;
     request->catalogue = imi_catalogue_retain(request->im->catalogue);
@@ -183,8 +190,9 @@ static int start_for_task(imagine_request_t *request, const imi_task_t *task,
         step = step_of(&request->provider->code);
     if (err == 0 && step == NULL)
         err = IMAGINE_ENOTSUP;
-    if (err == 0 && task->fingerprint != NULL) {
-        token = imi_task_hold_token(request->im, task, request->provider->pool);
+    if (err == 0 && work->fingerprint != NULL) {
+        token = task != NULL ? imi_task_hold_token(request->im, task, request->provider->pool)
+                             : imi_pool_hold(request->provider->pool, work->fingerprint);
         if (token == NULL)
             err = IMAGINE_ENOTOKEN;
     }
@@ -201,10 +209,10 @@ static int start_for_task(imagine_request_t *request, const imi_task_t *task,
     atomic_store(&request->has_ended, true);
     atomic_store(&request->is_over, true); /* nobody waits for it */
     request->im->counters.in_flight--;
-    request->task = read_task;
-    if (read_task != NULL)
-        read_task->reader = request;
-    request->is_giving_up = read_task == NULL;
+    request->task = task;
+    if (task != NULL)
+        task->reader = request;
+    request->is_giving_up = task == NULL;
     if (imi_call_start(request, token, false, step, upstream_id) != 0)
         imi_request_fail(request, IMAGINE_ENOMEM, NULL);
     return 0;
@@ -219,13 +227,21 @@ static imagine_call_cb cancel_of(const imagine_provider_t *code) {
 }
 
 int imi_request_resume(imagine_request_t *request, imi_task_t *task) {
-    return start_for_task(request, task, resume_of, task);
+    work_t work = {task->model, task->upstream_id, task->fingerprint};
+    return start_for_work(request, &work, resume_of, task);
 }
 
-void imi_request_tell_cancel(imagine_t *im, const imi_task_t *task) {
-    imagine_request_t *teller = imi_request_new(im, task->action);
-    if (teller != NULL && start_for_task(teller, task, cancel_of, NULL) != 0)
-        imi_trace(teller, "task.cancel untold id=%s", task->id);
+void imi_request_tell_cancel(const imagine_request_t *request) {
+    const imagine_call_t *call = request->call;
+    work_t work = {.model = request->params.model};
+    imagine_request_t *teller;
+    if (call == NULL || !imi_call_has_reached(call))
+        return;
+    work.upstream_id = call->task_id != NULL ? call->task_id : "";
+    work.fingerprint = call->token != NULL ? imi_token_fingerprint(call->token) : NULL;
+    teller = imi_request_new(request->im, request->action);
+    if (teller != NULL && start_for_work(teller, &work, cancel_of, NULL) != 0)
+        imi_trace(request, "cancel untold");
     imagine_request_release(teller);
 }
 
@@ -762,12 +778,12 @@ void imi_request_stop_reading(imagine_request_t *reader) {
 void imi_request_give_up(imagine_request_t *reader) {
     imi_task_t *task = reader->task;
     imagine_request_retain(reader);
+    imi_request_tell_cancel(reader);
     stop_work(reader, true);
     imi_task_ended(reader->im, task, false, "canceled");
     reader->task = NULL;
     if (atomic_load(&reader->is_over)) /* else its caller is still to be told of the task */
         delist(reader);
-    imi_request_tell_cancel(reader->im, task);
     imagine_request_release(reader);
 }
 
@@ -778,6 +794,11 @@ void imi_request_abandon(imagine_request_t *request, int error, bool is_closing)
         if (!atomic_load(&request->is_over)) {
             stop_timer(request, &request->timer); /* its deferred end comes now */
             call_back(request);
+            return;
+        }
+        if (request->delivery != NULL) { /* its result is at hand, as far as it has come */
+            imi_delivery_stop(request);
+            imi_request_succeed(request);
             return;
         }
         stop_work(request, true);
@@ -791,8 +812,8 @@ void imi_request_abandon(imagine_request_t *request, int error, bool is_closing)
         }
         return;
     }
-    if (error == IMAGINE_ETIMEDOUT && request->delivery != NULL) { /* as far as it has come */
-        imi_delivery_stop(request);
+    if (request->delivery != NULL && (error == IMAGINE_ETIMEDOUT || request->job != NULL)) {
+        imi_delivery_stop(request); /* likewise; a job that closing ends has its record for it */
         imi_request_succeed(request);
         return;
     }

@@ -125,8 +125,9 @@ int imi_request_resume(imagine_request_t *request, imi_task_t *task);
 void imi_request_stop_reading(imagine_request_t *reader);
 /* The reader of a task that was given up: stops reading, and tells the provider. */
 void imi_request_give_up(imagine_request_t *reader);
-/* Tells the provider that nobody wants this task any more, as far as it can be told. */
-void imi_request_tell_cancel(imagine_t *im, const imi_task_t *task);
+/* Tells the provider that nobody wants what this request has it do, as far as it can be told;
+ * before its call is stopped, which knows the work's id and token. */
+void imi_request_tell_cancel(const imagine_request_t *request);
 
 /* `inner` sends the pictures of `outer`, and holds it until they are not needed any more. */
 void imi_request_lend_input(imagine_request_t *outer, imagine_request_t *inner);

@@ -12,6 +12,7 @@
 #include "core/secret.h"
 #include "core/sync.h"
 #include "core/task.h"
+#include "core/tell.h"
 #include "core/webhook_record.h"
 #include "core/webhook.h"
 #include "wire/json.h"
@@ -139,7 +140,7 @@ static const imi_sync_kind_t kinds[] = {
     {.prefix = IMI_PEER_PREFIX, .load = imi_peer_load, .on_listed = imi_peers_listed},
     {.prefix = IMI_OUTAGE_PREFIX, .load = imi_outage_load},
     {.prefix = IMI_TASK_CANCEL_PREFIX, .load = imi_task_cancel_load},
-    {.prefix = IMI_WEBHOOK_KEY_PREFIX, .load = imi_webhook_load},
+    {.prefix = IMI_WEBHOOK_KEY_PREFIX, .load = imi_webhook_load, .stored = imi_tell_stored},
     {.prefix = IMI_TASK_PREFIX, .load = imi_task_load, .is_unshared = true},
 };
 

@@ -404,9 +404,16 @@ static void settle(pending_t *pending) {
 }
 
 static void written(pending_t *pending) {
-    said_ok(pending->sync);
+    imi_sync_t *sync = pending->sync;
+    const imi_sync_kind_t *kind = kind_of(sync, pending->key);
+    said_ok(sync);
+    if (kind != NULL && kind->stored != NULL && !sync->is_closing) {
+        pending->is_sent = true; /* more may be put, under this very key, too */
+        kind->stored(sync->im, pending->key);
+        pending->is_sent = false;
+    }
     if (pending->is_owned) {
-        imi_mem_free(&pending->sync->im->mem, pending->stored);
+        imi_mem_free(&sync->im->mem, pending->stored);
         pending->stored = pending->sent;
         pending->stored_size = pending->sent_size;
         pending->sent = NULL;

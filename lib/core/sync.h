@@ -23,6 +23,8 @@ typedef struct imi_sync_kind {
     void (*load)(imagine_t *im, const char *key, const void *value, size_t value_size);
     /* All that are there have been loaded. NULL: nobody wants to know. */
     void (*on_listed)(imagine_t *im);
+    /* The store took what was put there. NULL: nobody cares. */
+    void (*stored)(imagine_t *im, const char *key);
     bool is_unshared; /* loaded only from a storage that nobody else has */
 } imi_sync_kind_t;
 

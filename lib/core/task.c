@@ -18,7 +18,7 @@
 #include "core/request.h"
 #include "core/secret.h"
 #include "core/sync.h"
-#include "core/webhook.h"
+#include "core/tell.h"
 #include "imagine/storage.h"
 #include "wire/assert.h"
 #include "wire/json.h"
@@ -30,7 +30,6 @@
 
 #define CANCEL_KEPT_MS 60000 /* long enough for every instance to hear of it */
 
-static void forget_old(imagine_t *im);
 static void on_lost(imagine_t *im, const char *key);
 
 /* ---- records ----------------------------------------------------------------------------------
@@ -39,6 +38,7 @@ static void on_lost(imagine_t *im, const char *key);
 static void free_task(imagine_t *im, imi_task_t *task) {
     const imi_mem_t *mem = &im->mem;
     imi_list_remove(&task->link);
+    imi_list_remove(&task->untold);
     imi_mem_free(mem, task->id);
     imi_mem_free(mem, task->provider);
     imi_mem_free(mem, task->model);
@@ -87,6 +87,7 @@ static void write_record(imagine_t *im, const imi_task_t *task, imi_buf_t *out) 
     imi_json_put_bool(&writer, "sent", task->is_sent);
     imi_json_put_text(&writer, "params", task->is_sent ? NULL : task->params);
     imi_json_put_text(&writer, "webhook", task->webhook_url);
+    imi_json_put_bool(&writer, "told", task->is_told);
     imi_json_put_int(&writer, "predict", task->predict_s);
     imi_json_put_int(&writer, "created", task->created_unix_ms);
     imi_json_put_int(&writer, "ended", task->ended_unix_ms);
@@ -133,12 +134,17 @@ static char *choose_id(imagine_t *im, const char *wanted) {
 
 /* Ours from here on, until it has ended; `stored` is what the store has of it. Without memory
  * another instance might take it over too soon, and reads on. */
-static void begin_work(imagine_t *im, const imi_task_t *task, imi_slice_t stored) {
+static void own(imagine_t *im, imi_task_t *task, imi_slice_t stored) {
     char key[KEY_SIZE];
     set_key(key, task->id);
-    imi_peers_begin(im, &imi_task_work, task->id);
+    task->is_work = true;
     if (imi_sync_own(im, key, stored, on_lost) != 0)
         imi_log(im, IMAGINE_LOG_WARN, "task.not_owned id=%s", task->id);
+}
+
+static void begin_work(imagine_t *im, imi_task_t *task, imi_slice_t stored) {
+    imi_peers_begin(im, &imi_task_work, task->id);
+    own(im, task, stored);
 }
 
 /* Its end is known to all: until then it is work, for another if we die now. */
@@ -146,8 +152,16 @@ static void on_settled(imagine_t *im, const char *key) {
     imi_peers_end(im, &imi_task_work, key + sizeof(IMI_TASK_PREFIX) - 1);
 }
 
-static void end_work(imagine_t *im, const imi_task_t *task) {
+/* Until whoever wants to be told is, the task is work. */
+static bool is_to_be_told(const imi_task_t *task) {
+    return task->webhook_url != NULL && !task->is_told;
+}
+
+static void end_work(imagine_t *im, imi_task_t *task) {
     char key[KEY_SIZE];
+    if (!task->is_work)
+        return;
+    task->is_work = false;
     set_key(key, task->id);
     imi_sync_disown(im, key, on_settled);
 }
@@ -180,10 +194,11 @@ imi_task_t *imi_task_new(imagine_request_t *request, const char *upstream_id, ui
     const imi_mem_t *mem = &im->mem;
     imi_task_t *task = imi_mem_zalloc(mem, sizeof(*task));
     const imagine_call_t *call = request->call;
-    forget_old(im);
+    imi_tasks_forget_old(im);
     if (task == NULL)
         return NULL;
     imi_list_init(&task->link);
+    imi_list_init(&task->untold);
     task->id = choose_id(im, request->params.id);
     task->provider = imi_mem_strdup(mem, request->provider->name);
     task->model = imi_mem_strdup(mem, request->params.model);
@@ -235,28 +250,10 @@ void imi_task_took(imi_task_t *task, const imagine_call_t *call, const char *ups
     imi_task_save(im, task);
 }
 
-/* POST body of http-api.md: what came of it, for whoever asked to be told. */
-static void tell(imagine_t *im, const imi_task_t *task) {
-    bool is_done = task->state == IMI_TASK_SUCCESS;
-    imi_json_writer_t writer;
-    imi_buf_t body;
-    if (task->webhook_url == NULL || task->is_lost)
-        return;
-    imi_buf_init(&body, &im->mem, 0);
-    imi_json_begin(&writer, &body);
-    imi_json_open_object(&writer, NULL);
-    imi_json_put_text(&writer, "taskId", task->id);
-    imi_json_put_text(&writer, "provider", task->provider);
-    imi_json_put_text(&writer, "status", is_done ? "completed" : "failed");
-    if (is_done)
-        imi_json_put_raw(&writer, "result", imi_slice_of(task->outcome));
-    else
-        imi_json_put_text(&writer, "error", task->outcome);
-    imi_json_close_object(&writer);
-    if (body.error != 0 ||
-        imi_webhook_enqueue(im, task->webhook_url, body.data, body.size, task->id) != 0)
-        imi_log(im, IMAGINE_LOG_ERROR, "webhook.lost task=%s", task->id);
-    imi_buf_reset(&body);
+void imi_task_told(imagine_t *im, imi_task_t *task) {
+    task->is_told = true;
+    imi_task_save(im, task);
+    end_work(im, task);
 }
 
 void imi_task_ended(imagine_t *im, imi_task_t *task, bool has_succeeded, const char *outcome) {
@@ -271,21 +268,23 @@ void imi_task_ended(imagine_t *im, imi_task_t *task, bool has_succeeded, const c
     task->ended_unix_ms = im->io->unix_ms(im->io->context);
     im->counters.tasks--;
     imi_list_append(&im->ended_tasks, &task->link);
-    tell(im, task); /* first: a crash between the two writes tells twice rather than never */
+    imi_tell(im, task);
     imi_task_save(im, task);
-    end_work(im, task);
+    if (!is_to_be_told(task))
+        end_work(im, task);
     imi_log(im, IMAGINE_LOG_INFO, "task.ended id=%s provider=%s state=%s", task->id, task->provider,
             state_names[task->state]);
 }
 
-/* Done whenever a task is made or asked for: no timer that wakes an idle process. */
-static void forget_old(imagine_t *im) {
+void imi_tasks_forget_old(imagine_t *im) {
     int64_t now_unix_ms = im->io->unix_ms(im->io->context);
     while (!imi_list_is_empty(&im->ended_tasks)) {
         imi_task_t *task = IMI_CONTAINER(im->ended_tasks.next, imi_task_t, link);
         if (now_unix_ms - task->ended_unix_ms < IMI_TASK_KEPT_MS &&
             im->kept_size <= IMI_TASKS_SIZE_MAX)
             return;
+        if (!imi_list_is_empty(&task->untold))
+            imi_log(im, IMAGINE_LOG_ERROR, "webhook.lost task=%s", task->id);
         imi_map_remove(&im->tasks, task->id, strlen(task->id));
         free_task(im, task);
     }
@@ -361,6 +360,7 @@ typedef struct question {
     imagine_request_t *request; /* a reference */
     imagine_timer_t *timer;     /* NULL: answered */
     imi_task_t *task;           /* being canceled at another instance */
+    imi_buf_t record;           /* as it will be */
     char id[IMI_TASK_ID_SIZE_MAX + 1];
 } question_t;
 
@@ -377,6 +377,7 @@ static void question_free(question_t *question) {
     imagine_request_t *request = question->request;
     if (question->timer != NULL)
         request->im->io->timer_cancel(request->im->io->context, question->timer);
+    imi_buf_reset(&question->record);
     imi_mem_free(&request->mem, question);
     imagine_request_release(request);
 }
@@ -399,7 +400,7 @@ void imi_task_answer(imagine_request_t *request, const char *id) {
     imi_task_t *task;
     question_t *question;
     char key[KEY_SIZE];
-    forget_old(im);
+    imi_tasks_forget_old(im);
     if (id == NULL || id[0] == '\0') {
         imi_request_fail(request, IMAGINE_EINVAL, "taskId is required");
         return;
@@ -449,6 +450,7 @@ static imi_task_t *read_task(imagine_t *im, const char *id, imi_slice_t json) {
         return NULL;
     imi_arena_init(&arena, &im->mem, 0);
     imi_list_init(&task->link);
+    imi_list_init(&task->untold);
     task->id = imi_mem_strdup(&im->mem, id);
     task->provider = read_text(im, &arena, json, "provider");
     task->model = read_text(im, &arena, json, "model");
@@ -460,6 +462,7 @@ static imi_task_t *read_task(imagine_t *im, const char *id, imi_slice_t json) {
     action = imi_action_from_name(imi_json_text(&arena, imi_json_get(json, "action"), NULL));
     task->action = action >= 0 ? (imi_action_t)action : IMI_VIDEO;
     (void)imi_json_bool(imi_json_get(json, "sent"), &task->is_sent);
+    (void)imi_json_bool(imi_json_get(json, "told"), &task->is_told);
     task->outcome = read_text(im, &arena, json, "outcome");
     task->predict_s = (uint32_t)read_number(json, "predict");
     task->progress = -1;
@@ -528,6 +531,8 @@ static void take_in(imagine_t *im, imi_task_t *task) {
         return;
     if (task->state != IMI_TASK_PROCESSING) {
         imi_list_append(&im->ended_tasks, &task->link);
+        if (task->is_work || !imi_sync_is_shared(im))
+            imi_tell(im, task);
         return;
     }
     im->counters.tasks++;
@@ -554,17 +559,12 @@ void imi_task_load(imagine_t *im, const char *key, const void *value, size_t val
 
 static void take_over(imagine_t *im, const char *id, imi_slice_t record) {
     imi_task_t *task = read_record(im, id, record);
-    char key[KEY_SIZE];
-    if (task == NULL || task->state != IMI_TASK_PROCESSING) {
+    if (task != NULL && (task->state == IMI_TASK_PROCESSING || is_to_be_told(task)))
+        own(im, task, record);
+    else
         imi_peers_end(im, &imi_task_work, id);
-        if (task != NULL)
-            take_in(im, task);
-        return;
-    }
-    set_key(key, id);
-    if (imi_sync_own(im, key, record, on_lost) != 0)
-        imi_log(im, IMAGINE_LOG_WARN, "task.not_owned id=%s", id);
-    take_in(im, task);
+    if (task != NULL)
+        take_in(im, task);
 }
 
 static void renew(imagine_t *im) {
@@ -572,7 +572,7 @@ static void renew(imagine_t *im) {
     size_t position = 0;
     while (imi_map_next(&im->tasks, &position, &entry)) {
         const imi_task_t *task = entry->value;
-        if (task->state == IMI_TASK_PROCESSING)
+        if (task->is_work)
             imi_task_save(im, task);
     }
 }
@@ -580,17 +580,19 @@ static void renew(imagine_t *im) {
 const imi_work_kind_t imi_task_work = {'t', IMI_TASK_PREFIX, take_over, renew};
 
 /* Whoever has it now goes on, or has ended it: here, nothing of it is told any more. */
-static void let_go(imagine_t *im, imi_task_t *task) {
+static void let_go(imagine_t *im, imi_task_t *task, bool is_canceled) {
     imagine_request_t *reader = task->reader;
     task->reader = NULL;
-    if (reader != NULL && reader->job == task)
-        imi_job_stop(reader);
-    else if (reader != NULL)
+    if (reader != NULL && reader->job == task) {
+        imi_job_stop(reader, is_canceled);
+    } else if (reader != NULL) {
+        if (is_canceled)
+            imi_request_tell_cancel(reader);
         imi_request_stop_reading(reader);
-    if (task->state == IMI_TASK_PROCESSING) {
-        imi_peers_end(im, &imi_task_work, task->id);
-        im->counters.tasks--;
     }
+    if (task->is_work)
+        imi_peers_end(im, &imi_task_work, task->id);
+    im->counters.tasks -= task->state == IMI_TASK_PROCESSING;
     imi_map_remove(&im->tasks, task->id, strlen(task->id));
     free_task(im, task);
 }
@@ -607,12 +609,10 @@ static void on_last_look(int status, const void *value, size_t value_size, void 
     imi_task_t *task = imi_map_get(&im->tasks, farewell->id, strlen(farewell->id));
     imi_slice_t record = {value, value_size};
     if (task != NULL && task->is_lost && !im->is_closing) {
-        bool is_over = status == 0 && imi_json_valid(record, 4, NULL) &&
-                       !imi_slice_equals(imi_json_plain_text(imi_json_get(record, "state")),
-                                         state_names[IMI_TASK_PROCESSING]);
-        if (is_over && task->reader != NULL)
-            imi_request_tell_cancel(im, task);
-        let_go(im, task);
+        bool is_canceled = status == 0 && imi_json_valid(record, 4, NULL) &&
+                           !imi_slice_equals(imi_json_plain_text(imi_json_get(record, "state")),
+                                             state_names[IMI_TASK_PROCESSING]);
+        let_go(im, task, is_canceled);
     }
     imi_mem_free(&im->mem, farewell);
 }
@@ -632,7 +632,7 @@ static void on_lost(imagine_t *im, const char *key) {
             return;
     }
     imi_mem_free(&im->mem, farewell);
-    let_go(im, task);
+    let_go(im, task, false);
 }
 
 /* A write of ours finds out: it does not get through if the record has become another one. */
@@ -652,25 +652,30 @@ static void on_canceled(int status, void *user) {
     bool is_open = question->timer != NULL && !atomic_load(&request->has_ended);
     char key[KEY_SIZE];
     question->task = NULL;
-    if (status == 0) {
-        snprintf(key, sizeof(key), IMI_TASK_CANCEL_PREFIX "%s", task->id);
-        imi_sync_put(im, key, "1", 1, CANCEL_KEPT_MS);
-        tell(im, task);
+    if (status != 0 || im->is_closing ||
+        imi_map_get(&im->tasks, task->id, strlen(task->id)) != NULL) {
+        free_task(im, task);
+        if (is_open) /* its owner was faster: what it wrote says more */
+            imi_task_answer(request, question->id);
+        question_free(question);
+        return;
     }
-    if (is_open && status == 0)
+    snprintf(key, sizeof(key), IMI_TASK_CANCEL_PREFIX "%s", task->id);
+    imi_sync_put(im, key, "1", 1, CANCEL_KEPT_MS);
+    if (is_open)
         answer(request, task);
-    else if (is_open) /* its owner was faster: what it wrote says more */
-        imi_task_answer(request, question->id);
-    free_task(im, task);
+    if (is_to_be_told(task)) {
+        imi_slice_t record = {question->record.data, question->record.size};
+        begin_work(im, task, record);
+    }
+    take_in(im, task);
     question_free(question);
 }
 
-/* As its owner would write it, had it been canceled there. */
+/* As its owner would write it, had it been canceled there; what is left to do is ours then. */
 static bool cancel_elsewhere(question_t *question, imi_task_t *task, imi_slice_t record) {
     imagine_t *im = question->request->im;
     char key[KEY_SIZE];
-    imi_buf_t buf;
-    int err;
     task->state = IMI_TASK_FAILED;
     task->ended_unix_ms = im->io->unix_ms(im->io->context);
     imi_mem_free(&im->mem, task->outcome);
@@ -679,14 +684,13 @@ static bool cancel_elsewhere(question_t *question, imi_task_t *task, imi_slice_t
     task->outcome_size = task->outcome != NULL ? strlen(task->outcome) : 0;
     im->kept_size += task->outcome_size;
     set_key(key, task->id);
-    write_record(im, task, &buf);
+    write_record(im, task, &question->record);
     question->task = task;
-    err = buf.error != 0 || task->outcome == NULL
-              ? IMAGINE_ENOMEM
-              : imi_sync_swap(im, key, record, (imi_slice_t){buf.data, buf.size}, IMI_TASK_KEPT_MS,
-                              on_canceled, question);
-    imi_buf_reset(&buf);
-    return err == 0;
+    if (question->record.error != 0 || task->outcome == NULL)
+        return false;
+    return imi_sync_swap(im, key, record,
+                         (imi_slice_t){question->record.data, question->record.size},
+                         IMI_TASK_KEPT_MS, on_canceled, question) == 0;
 }
 
 /* Of a task that is not in memory: it has ended, or another instance works on it. */

@@ -38,7 +38,9 @@ typedef struct imi_task {
     imi_task_state_t state;
     imi_action_t action;
     bool is_sent;      /* its provider may have been asked */
+    bool is_work;      /* noted as ours in the store (peers.h) */
     bool is_lost;      /* to another instance: nothing of it is written or told here any more */
+    bool is_told;      /* the store has its webhook, or never will (tell.c) */
     char *params;      /* a job that could begin again: what was asked for, as JSON; else NULL */
     char *webhook_url; /* NULL: none */
     char *outcome;     /* the result as JSON, or the reason of the failure */
@@ -50,6 +52,7 @@ typedef struct imi_task {
     int64_t ended_unix_ms;
     imagine_request_t *reader; /* or a job's worker. Borrowed: it lets go when it ends */
     imi_list_t link;           /* in ended_tasks once it has ended */
+    imi_list_t untold;         /* in untold_tasks while the webhook queue refuses it */
 } imi_task_t;
 
 /* 16 to IMI_TASK_ID_SIZE_MAX letters, digits, "-" and "_". */
@@ -71,6 +74,9 @@ void imi_task_ended(imagine_t *im, imi_task_t *task, bool has_succeeded, const c
  */
 imi_token_t *imi_task_hold_token(imagine_t *im, const imi_task_t *task, imi_pool_t *pool);
 
+/* Whoever asked to be told of its end is, or never can be. */
+void imi_task_told(imagine_t *im, imi_task_t *task);
+
 /* Answers a task-status request, from memory or the store. */
 void imi_task_answer(imagine_request_t *request, const char *id);
 
@@ -80,6 +86,8 @@ void imi_task_load(imagine_t *im, const char *key, const void *value, size_t val
 void imi_task_cancel_load(imagine_t *im, const char *key, const void *value, size_t value_size);
 /* Tasks without a reader get one, if what they need is configured by now. */
 void imi_tasks_resume(imagine_t *im);
+/* Done whenever a task is made, asked for or told: no timer that wakes an idle process. */
+void imi_tasks_forget_old(imagine_t *im);
 void imi_tasks_reset(imagine_t *im);
 
 #endif

@@ -119,6 +119,8 @@ void sim_store_set_delay(sim_store_t *store, uint64_t delay_ms);
  * others'; `tells`: it has a watch. */
 void sim_store_share(sim_store_t *store, bool tells);
 void sim_store_empty(sim_store_t *store);
+/* Whatever concerns keys of this prefix fails; NULL: nothing does. */
+void sim_store_refuse(sim_store_t *store, const char *prefix);
 size_t sim_store_count(const sim_store_t *store);
 bool sim_store_has(const sim_store_t *store, const char *prefix);
 /* True if the text stands anywhere in it. */

@@ -21,7 +21,8 @@ struct sim_store {
     sim_store_mode_t mode;
     uint64_t delay_ms;
     bool is_shared, tells;
-    struct link *links; /* those that watch */
+    struct link *links;  /* those that watch */
+    const char *refused; /* NULL: none */
 };
 
 /* One open connection to the store: what a client owns. */
@@ -188,8 +189,11 @@ static void conclude(operation_t *operation, int status) {
 
 static void on_due(void *user) {
     operation_t *operation = user;
+    const sim_store_t *store = operation->link->store;
+    bool is_refused = store->refused != NULL &&
+                      strncmp(operation->key, store->refused, strlen(store->refused)) == 0;
     operation->event = NULL;
-    conclude(operation, operation->link->store->mode == SIM_STORE_AWAY ? IMAGINE_EIO : 0);
+    conclude(operation, is_refused || store->mode == SIM_STORE_AWAY ? IMAGINE_EIO : 0);
 }
 
 static int start_operation(link_t *link, kind_t kind, const char *key, operation_t **out) {
@@ -361,6 +365,10 @@ void sim_store_empty(sim_store_t *store) {
         free(store->entries[--store->count].value);
 }
 
+void sim_store_refuse(sim_store_t *store, const char *prefix) {
+    store->refused = prefix;
+}
+
 size_t sim_store_count(const sim_store_t *store) {
     return store->count;
 }
@@ -417,5 +425,6 @@ void sim_attach_store(sim_t *sim, sim_store_t *store) {
         chosen.watch = store->tells ? watch : NULL;
     }
     ck_assert_int_eq(imagine_storage_new(&storage, &chosen, link), 0);
-    ck_assert_int_eq(imagine_set_storage(sim->im, storage), 0);
+    int err = imagine_set_storage(sim->im, storage);
+    ck_assert(err == 0 || (err == IMAGINE_ENOMEM && sim->mem.has_failed));
 }

@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/client.h"
 #include "core/keyring.h"
+#include "imagine/provider.h"
 #include "sim/sim.h"
 #include "support/check_main.h"
 
@@ -257,6 +259,120 @@ START_TEST(a_job_of_three_pictures_brings_three) {
 }
 END_TEST
 
+/* A provider that can be told: it takes work on under an id, is polled, and hears of a cancel. */
+static void drop(imagine_call_t *call, const imagine_http_response_t *response) {
+    (void)response;
+    imagine_call_fail(call, IMAGINE_ECANCELED, NULL);
+}
+
+static void cancel_own(imagine_call_t *call) {
+    imagine_call_request_t request = {.size = sizeof(request), .method = "POST"};
+    request.url =
+        imagine_call_url(call, imagine_call_concat(call, "/cancel/", imagine_call_task_id(call)));
+    imagine_call_http(call, &request, drop);
+}
+
+static void poll_own(imagine_call_t *call);
+
+static void on_own_polled(imagine_call_t *call, const imagine_http_response_t *response) {
+    imagine_result_t result = {.size = sizeof(result)};
+    result.url = imagine_response_string(response, "url");
+    if (result.url != NULL)
+        imagine_call_succeed(call, &result);
+    else
+        imagine_call_poll(call, poll_own);
+}
+
+static void poll_own(imagine_call_t *call) {
+    imagine_call_request_t request = {.size = sizeof(request)};
+    request.url =
+        imagine_call_url(call, imagine_call_concat(call, "/piece/", imagine_call_task_id(call)));
+    imagine_call_http(call, &request, on_own_polled);
+}
+
+static void on_own_taken(imagine_call_t *call, const imagine_http_response_t *response) {
+    imagine_call_task(call, imagine_response_string(response, "id"), 10);
+    imagine_call_poll(call, poll_own);
+}
+
+static void generate_own(imagine_call_t *call) {
+    imagine_call_request_t request = {.size = sizeof(request), .method = "POST"};
+    request.url = imagine_call_url(call, "/piece");
+    imagine_call_http(call, &request, on_own_taken);
+}
+
+static const imagine_provider_t own = {
+    .size = sizeof(own),
+    .name = "own",
+    .catalogue = "{\"api_base\":\"https://own.test\"}",
+    .generate = generate_own,
+    .resume = poll_own,
+    .cancel = cancel_own,
+};
+
+static sim_t *open_own_world(void) {
+    sim_t *sim = sim_open(1);
+    ck_assert_int_eq(imagine_register_provider(sim->im, &own), 0);
+    ck_assert_int_eq(imagine_set_tokens(sim->im, "own", "a,b,c,d"), 0);
+    return sim;
+}
+
+static const char own_job_of_four[] =
+    "{\"model\":\"own/any\",\"prompt\":\"a\",\"n\":4,\"seed\":1,\"async\":true}";
+
+START_TEST(each_part_of_a_job_that_is_given_up_tells_its_provider) {
+    sim_t *sim = open_own_world();
+    sim_reply(sim, 10, 200, "{\"id\":\"one\"}");   /* polled, and done */
+    sim_reply(sim, 20, 200, "{\"id\":\"two\"}");   /* waits for its next poll */
+    sim_stall(sim);                                /* may have been taken on: nobody knows its id */
+    sim_break(sim, 1000, IMAGINE_ECONNECT, false); /* waits to be sent again: reached nobody */
+    sim_reply(sim, 1, 200, "{\"url\":\"https://cdn.test/1.png\"}");
+    sim_request_t *request = sim_start(sim, "generate", own_job_of_four);
+    sim_run(sim, 1015);
+    ck_assert_ptr_nonnull(strstr(sim->trace, "GET /piece/one"));
+    ck_assert_uint_eq(sim->exchange_count, 1);
+    sim_forget_trace(sim);
+    for (int i = 0; i < 2; i++)
+        sim_reply(sim, 5, 200, "{}");
+    sim_request_t *question = ask(sim, "task-cancel", request->task_id);
+    ck_assert_str_eq(result_of(question)->message, "canceled");
+    ck_assert_uint_eq(sim->exchange_count, 2); /* those that tell it: their own are gone */
+    ck_assert_ptr_nonnull(strstr(sim->trace, "r8 http.start token=#2 POST /cancel/two\n"));
+    ck_assert_ptr_nonnull(strstr(sim->trace, "r9 http.start token=#3 POST /cancel/\n"));
+    sim_run(sim, 24 * 60 * 60 * 1000);
+    ck_assert_uint_eq(sim->im->counters.tasks, 0); /* and nothing of it is kept */
+    ck_assert_uint_eq(sim->im->tasks.count, 1);
+    sim_close(sim);
+}
+END_TEST
+
+START_TEST(no_allocation_may_fail_badly_when_a_job_of_four_is_given_up) { /* _i: after so many ms */
+    static const int after_ms[] = {1, 11, 1012};
+    bool has_failed = true;
+    for (size_t n = 1; has_failed; n++) {
+        sim_t *sim = sim_open_failing(1, n);
+        if (sim == NULL)
+            continue;
+        imagine_register_provider(sim->im, &own);
+        imagine_set_tokens(sim->im, "own", "a,b,c,d");
+        for (int i = 0; i < 4; i++)
+            sim_reply(sim, 10 * (uint64_t)i + 5, 200, "{\"id\":\"t\"}");
+        for (int i = 0; i < 12; i++) /* polls, and those who are told */
+            sim_reply(sim, 5, 200, "{\"url\":\"https://cdn.test/1.png\"}");
+        sim_request_t *request = sim_start(sim, "generate", own_job_of_four);
+        sim_run(sim, (uint64_t)after_ms[_i]);
+        if (request != NULL && request->task_id[0] != '\0') {
+            char body[128];
+            snprintf(body, sizeof(body), "{\"taskId\":\"%s\"}", request->task_id);
+            sim_start(sim, "task-cancel", body);
+        }
+        sim_run(sim, 20000);
+        has_failed = sim->mem.has_failed;
+        sim_close(sim);
+    }
+}
+END_TEST
+
 START_TEST(a_text_is_a_job_too) {
     sim_t *sim = open_world();
     sim_reply(sim, 10, 200, "{\"choices\":[{\"message\":{\"content\":\"better\"}}]}");
@@ -336,6 +452,8 @@ static Suite *jobs_suite(void) {
     tcase_add_loop_test(tcase, a_cancel_at_any_time_leaves_a_task_that_failed, 1, 8);
     tcase_add_test(tcase, a_cancel_comes_too_late_for_what_has_ended);
     tcase_add_test(tcase, a_job_of_three_pictures_brings_three);
+    tcase_add_test(tcase, each_part_of_a_job_that_is_given_up_tells_its_provider);
+    tcase_add_loop_test(tcase, no_allocation_may_fail_badly_when_a_job_of_four_is_given_up, 0, 3);
     tcase_add_test(tcase, a_text_is_a_job_too);
     tcase_add_loop_test(tcase, whoever_asked_is_told, 0, 2);
     tcase_add_test(tcase, no_allocation_may_fail_badly);
