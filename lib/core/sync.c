@@ -246,6 +246,13 @@ static void on_changed(const char *key, void *user) {
     list_later(sync, err);
 }
 
+const imagine_storage_driver_t *imagine_client_storage(const imagine_t *im, void **out_self) {
+    const imi_sync_t *sync = im->sync;
+    bool is_there = sync != NULL && !sync->is_closing;
+    *out_self = is_there ? sync->self : NULL;
+    return is_there ? sync->driver : NULL;
+}
+
 bool imi_sync_is_shared(const imagine_t *im) {
     const uint32_t flags = IMAGINE_STORAGE_IS_SHARED | IMAGINE_STORAGE_IS_ATOMIC;
     return im->sync != NULL && (im->sync->driver->flags & flags) == flags &&
