@@ -140,6 +140,11 @@ static void complain(imi_sync_t *sync, int error) {
             imagine_err_name(error));
 }
 
+void imi_sync_failed(imagine_t *im, int error) {
+    if (im->sync != NULL)
+        complain(im->sync, error);
+}
+
 static void list_later(imi_sync_t *sync, int error) {
     sync->must_list = true;
     complain(sync, error);
