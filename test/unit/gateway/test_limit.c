@@ -9,7 +9,9 @@
 
 #include "../../support/check_main.h"
 #include "../../support/failing_mem.h"
+#include "gateway/gateway.h"
 #include "imagine/storage.h"
+#include "support/gateway_host.h"
 #include "support/virtual_io.h"
 
 static const uint64_t seed[2] = {1, 2};
@@ -633,6 +635,97 @@ START_TEST(without_memory_calls_are_counted_or_let_through) {
 }
 END_TEST
 
+/* ---- a gateway whose storage takes its time -----------------------------------------------------
+ */
+
+#define POST_HEADERS "Content-Type: application/json\nTransfer-Encoding: chunked"
+
+static visit_t visit;
+
+/* A gateway for instance 0, whose storage answers after delay_ms. */
+static gateway_host_t gateway_over(world_t *world, uint64_t delay_ms) {
+    gateway_host_t host = {world->virtual, world->instances[0].im, NULL};
+    imagine_settings_t *settings;
+    world->instances[0].delay_ms = delay_ms;
+    ck_assert_int_eq(imagine_settings_open(&settings), 0);
+    ck_assert_int_eq(imagine_settings_set(settings, "RATE_LIMIT", "3"), 0);
+    ck_assert_int_eq(imagine_settings_set(settings, "MAX_BODY_BYTES", "1024"), 0);
+    ck_assert_int_eq(imi_gateway_open(&host.gateway, NULL, host.im, settings, NULL), 0);
+    imagine_settings_close(settings);
+    memset(&visit, 0, sizeof(visit));
+    ck_assert_int_eq(visit_begin(&visit, &host, "POST", "/api/v1/generate", POST_HEADERS), 0);
+    visit.host = NULL; /* ours is on the stack */
+    return host;
+}
+
+static const struct {
+    const char *name;
+    size_t body_size;
+    uint64_t delay_ms, answered_after_ms;
+    int status;
+} counted_cases[] = {
+    {"a call", 2, 100, 100, 400},
+    {"a body that is refused meanwhile", 5000, 100, 100, 413},
+    {"no answer in time", 2, 10000, IMI_LIMIT_WAIT_MS, 400},
+    {"a refused body, no answer in time", 5000, 10000, IMI_LIMIT_WAIT_MS, 413},
+};
+
+START_TEST(a_request_waits_for_its_count_and_no_longer) {
+    const char *name = counted_cases[_i].name;
+    char body[5000] = "{}";
+    gateway_host_t host;
+    world_t world;
+    memset(body + 2, ' ', sizeof(body) - 2);
+    world_open(&world, 0);
+    host = gateway_over(&world, counted_cases[_i].delay_ms);
+    visit_send(&visit, body, counted_cases[_i].body_size, 700);
+    virtual_io_advance(world.virtual, counted_cases[_i].answered_after_ms - 1);
+    ck_assert_msg(visit.head_count == 0, "%s: too early", name);
+    virtual_io_advance(world.virtual, 1);
+    ck_assert_msg(visit.end_count == 1, "%s: no answer", name);
+    ck_assert_msg(visit.status == counted_cases[_i].status, "%s: %d", name, visit.status);
+    ck_assert_msg(strstr(visit.headers, "X-RateLimit-Remaining: 2\n") != NULL, "%s", name);
+    visit_release(&visit);
+    imagine_gateway_close(host.gateway);
+    world_close(&world);
+}
+END_TEST
+
+START_TEST(a_body_may_come_after_the_count) {
+    gateway_host_t host;
+    world_t world;
+    world_open(&world, 0);
+    host = gateway_over(&world, 100);
+    virtual_io_advance(world.virtual, 1000);
+    ck_assert_uint_eq(visit.head_count, 0);
+    visit_send(&visit, "{}", 2, 1);
+    virtual_io_advance(world.virtual, 1);
+    ck_assert_uint_eq(visit.end_count, 1);
+    ck_assert_int_eq(visit.status, 400);
+    visit_release(&visit);
+    imagine_gateway_close(host.gateway);
+    world_close(&world);
+}
+END_TEST
+
+START_TEST(a_caller_may_leave_while_it_is_counted) {
+    gateway_host_t host;
+    world_t world;
+    world_open(&world, 0);
+    host = gateway_over(&world, 100);
+    visit_send(&visit, "{", 1, 1);
+    imagine_gateway_abort(visit.exchange);
+    imagine_gateway_body(visit.exchange, "}", 1);
+    if (_i == 1)
+        virtual_io_advance(world.virtual, 1000);
+    visit_release(&visit);
+    imagine_gateway_close(host.gateway);
+    virtual_io_advance(world.virtual, 1000);
+    ck_assert_uint_eq(visit.head_count, 0);
+    world_close(&world);
+}
+END_TEST
+
 static Suite *limit_suite(void) {
     Suite *suite = suite_create("gateway/limit");
     TCase *tcase = tcase_create("limit");
@@ -660,6 +753,12 @@ static Suite *limit_suite(void) {
     tcase_add_test(tcase, a_limiter_may_go_before_its_answers);
     tcase_add_test(tcase, another_storage_takes_over);
     tcase_add_test(tcase, without_memory_calls_are_counted_or_let_through);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("in a gateway");
+    tcase_add_loop_test(tcase, a_request_waits_for_its_count_and_no_longer, 0,
+                        sizeof(counted_cases) / sizeof(counted_cases[0]));
+    tcase_add_test(tcase, a_body_may_come_after_the_count);
+    tcase_add_loop_test(tcase, a_caller_may_leave_while_it_is_counted, 0, 2);
     suite_add_tcase(suite, tcase);
     return suite;
 }
