@@ -564,7 +564,8 @@ IMAGINE_API int imagine_token_stats(imagine_t *im, const char *provider,
                                     imagine_token_stats_t *out);
 /**
  * The tokens of a provider as a JSON array of {fingerprint, state, until, inFlight, served,
- * failed}.
+ * failed}. The last two are counted since the client was opened; with a storage that is shared they
+ * are the sums over all who share it, as they were when this was last asked, or a second ago.
  * @return text to free with imagine_free(); NULL: no such provider, closed, or no memory
  */
 IMAGINE_API char *imagine_token_details(imagine_t *im, const char *provider);

@@ -128,6 +128,17 @@ IMAGINE_API void imagine_storage_close(imagine_storage_t *storage, imagine_close
 IMAGINE_API const imagine_storage_driver_t *imagine_storage_driver(const imagine_storage_t *storage,
                                                                    void **out_self);
 
+/**
+ * The same of the storage that a client has now, for what a host counts or keeps beside us. Keys
+ * that begin with live/, task/, webhook/, run/, stat/ or limit/ are ours. Ask anew each time:
+ * imagine_set_storage() and imagine_close() take it away, and what is under way then still calls
+ * back, with IMAGINE_ECLOSED if it was not done.
+ * Thread: the loop's thread.
+ * @return NULL: the client keeps everything in memory, or closes
+ */
+IMAGINE_API const imagine_storage_driver_t *imagine_client_storage(const imagine_t *im,
+                                                                   void **out_self);
+
 #ifdef __cplusplus
 }
 #endif

@@ -24,6 +24,7 @@ typedef struct imi_sync imi_sync_t;
 typedef struct imi_webhooks imi_webhooks_t;
 typedef struct imi_keyring imi_keyring_t;
 typedef struct imi_peers imi_peers_t;
+typedef struct imi_tally imi_tally_t;
 
 /* Time limits of one exchange each, in ms; the names are those of the settings. */
 typedef struct imi_limits {
@@ -61,6 +62,7 @@ struct imagine {
     imi_provider_t **providers; /* in order of registration */
     size_t provider_count;
     imi_pool_changed_cb on_mark; /* of every provider's pool, with the provider */
+    imi_pool_counted_cb on_count;
     imi_sync_t *sync;
     struct imi_hosting *hosting;
     uint32_t former_syncs;  /* storages that were replaced and are still closing */
@@ -72,6 +74,7 @@ struct imagine {
     size_t kept_size; /* of all outcomes */
     imi_webhooks_t *webhooks;
     imi_peers_t *peers;
+    imi_tally_t *tally;
     imi_keyring_t *keyring; /* NULL: nothing is sealed */
 
     imi_list_t requests; /* accepted and not over, and those whose work goes on without a caller */

@@ -6,6 +6,7 @@
 #include "core/client.h"
 #include "core/registry.h"
 #include "core/settings.h"
+#include "core/tally.h"
 #include "wire/json.h"
 
 typedef struct look {
@@ -159,6 +160,7 @@ static int details_step(void *user) {
     if (provider == NULL)
         return 1;
     imi_buf_init(&buf, NULL, 0);
+    imi_tally_refresh(look->im, false);
     imi_pool_details(provider->pool, imi_clock(look->im), &buf);
     look->text = imi_buf_take(&buf, NULL);
     return 1;

@@ -13,6 +13,7 @@
 #include "core/request.h"
 #include "core/secret.h"
 #include "core/sync.h"
+#include "core/tally.h"
 #include "core/task.h"
 #include "core/tell.h"
 #include "core/webhook.h"
@@ -112,9 +113,12 @@ static int open_step(void *user) {
     im->seed[1] = imi_random64(im);
     imi_map_init(&im->tasks, &im->mem, im->seed);
     im->on_mark = imi_mark_changed;
+    im->on_count = imi_tally_counted;
     opening->err = imi_webhooks_open(im);
     if (opening->err == 0)
         opening->err = imi_peers_open(im);
+    if (opening->err == 0)
+        opening->err = imi_tally_open(im);
     if (opening->err == 0)
         opening->err = imi_client_allow_hosts(im, opening->options->allow_private_hosts, &bad);
     if (opening->err == 0)
@@ -127,6 +131,7 @@ static void free_parts(imagine_t *im) {
     imi_webhooks_close(im);
     imi_peers_close(im);
     imi_registry_reset(im);
+    imi_tally_close(im);
     if (im->catalogue != NULL)
         imi_catalogue_release(im->catalogue);
     im->catalogue = NULL;
@@ -228,6 +233,8 @@ static void on_close_turn(void *user) {
     if (im->former_syncs > 0)
         return; /* on_former_closed() comes back here */
     imi_tell_stop(im);
+    if (!imi_tally_end(im))
+        return;
     imi_webhooks_reset(im);
     imi_peers_leave(im);
     if (im->sync != NULL) {

@@ -43,11 +43,21 @@ typedef struct mark {    /* this token is passed over for this model */
     imi_token_state_t state;
 } mark_t;
 
+/* What the storage has is `told` and `others`; what to show is `own` and `others`. */
+typedef struct count {
+    uint64_t own;     /* since we live */
+    uint64_t told;    /* of these */
+    uint64_t telling; /* on their way */
+    uint64_t others;  /* other instances', and our former lives' */
+    uint64_t told_at_ms;
+} count_t;
+
 struct imi_token {
     imi_lane_node_t place; /* active */
     imi_heap_node_t due;   /* cooling: monotonic ms; exhausted, invalid: Unix ms */
     imi_list_t probe_link; /* due for a probe */
     imi_list_t group_link; /* ring of the tokens of one account */
+    imi_list_t untold_link;
     char *text;
     char *group; /* NULL: none */
     char fingerprint[IMI_FINGERPRINT_SIZE + 1];
@@ -60,7 +70,7 @@ struct imi_token {
     uint32_t cooling_steps;
     uint64_t models; /* one bit per mark */
     mark_t *marks;
-    uint64_t served, failed;
+    count_t counts[IMI_COUNT_KINDS];
 };
 
 typedef struct model_slot {
@@ -83,6 +93,9 @@ struct imi_pool {
     size_t probing_count;
     uint64_t probed_at_ms;
     bool has_probed;
+    imi_list_t untold; /* tokens with counts that the storage was not told */
+    size_t untold_count;
+    imi_pool_counted_cb counted; /* NULL: nobody wants to know */
     uint32_t state_counts[4];
     model_slot_t models[MODELS_MAX];
 };
@@ -90,6 +103,7 @@ struct imi_pool {
 #define TOKEN_OF_PLACE(node) IMI_CONTAINER(node, imi_token_t, place)
 #define TOKEN_OF_DUE(node) IMI_CONTAINER(node, imi_token_t, due)
 #define TOKEN_OF_PROBE(node) IMI_CONTAINER(node, imi_token_t, probe_link)
+#define TOKEN_OF_UNTOLD(node) IMI_CONTAINER(node, imi_token_t, untold_link)
 #define TOKEN_OF_GROUP(node) IMI_CONTAINER(node, imi_token_t, group_link)
 #define MARK_OF_DUE(node) IMI_CONTAINER(node, mark_t, due)
 
@@ -156,6 +170,13 @@ static void drop_mark(imi_pool_t *pool, mark_t *mark) {
     imi_mem_free(pool->mem, mark);
 }
 
+static void leave_untold(imi_pool_t *pool, imi_token_t *token) {
+    if (imi_list_is_empty(&token->untold_link))
+        return;
+    imi_list_remove(&token->untold_link);
+    pool->untold_count--;
+}
+
 /* Whatever has waited long enough comes back. Costs something only when there is such a thing. */
 static void wake(imi_pool_t *pool, imi_clock_t clock) {
     imi_heap_node_t *first = NULL;
@@ -191,6 +212,7 @@ imi_pool_t *imi_pool_new(const imi_mem_t *mem, const uint64_t seed[2], imi_pool_
     imi_heap_init(&pool->set_aside, mem);
     imi_heap_init(&pool->marks, mem);
     imi_list_init(&pool->probes);
+    imi_list_init(&pool->untold);
     return pool;
 }
 
@@ -208,6 +230,7 @@ static void delist(imi_pool_t *pool, imi_token_t *token) {
         drop_mark(pool, token->marks);
     take_out(pool, token);
     end_probe(pool, token);
+    leave_untold(pool, token);
     imi_list_remove(&token->group_link);
     IMI_ASSERT(token->is_listed && pool->state_counts[token->state] > 0);
     pool->state_counts[token->state]--;
@@ -263,6 +286,7 @@ static imi_token_t *token_new(imi_pool_t *pool, const imi_token_item_t *item) {
     imi_list_init(&token->place.link);
     imi_list_init(&token->probe_link);
     imi_list_init(&token->group_link);
+    imi_list_init(&token->untold_link);
     memcpy(token->fingerprint, item->fingerprint, sizeof(token->fingerprint));
     token->text = imi_mem_strndup(pool->mem, item->text.data, item->text.size);
     if (token->text == NULL) {
@@ -624,6 +648,20 @@ void imi_pool_no_plan(imi_pool_t *pool, imi_token_t *token, const char *model, i
         tell(pool, token, model, IMI_TOKEN_INVALID, until_unix_ms);
 }
 
+static void join_untold(imi_pool_t *pool, imi_token_t *token) {
+    if (!imi_list_is_empty(&token->untold_link))
+        return;
+    imi_list_append(&pool->untold, &token->untold_link);
+    pool->untold_count++;
+    if (pool->counted != NULL)
+        pool->counted(pool->user);
+}
+
+static void count(imi_pool_t *pool, imi_token_t *token, imi_count_t kind) {
+    token->counts[kind].own++;
+    join_untold(pool, token);
+}
+
 static void take_back(imi_pool_t *pool, imi_token_t *token) {
     set_state(pool, token, IMI_TOKEN_ACTIVE, 0, false);
     tell(pool, token, "", IMI_TOKEN_ACTIVE, 0);
@@ -647,7 +685,7 @@ void imi_pool_succeeded(imi_pool_t *pool, imi_token_t *token, const char *model,
     token = listed(pool, token);
     if (token == NULL)
         return;
-    token->served++;
+    count(pool, token, IMI_COUNT_SERVED);
     if (token->is_probing)
         recover(pool, token, clock);
     if (token->state == IMI_TOKEN_ACTIVE)
@@ -657,7 +695,7 @@ void imi_pool_succeeded(imi_pool_t *pool, imi_token_t *token, const char *model,
 void imi_pool_failed(imi_pool_t *pool, imi_token_t *token) {
     token = listed(pool, token);
     if (token != NULL)
-        token->failed++;
+        count(pool, token, IMI_COUNT_FAILED);
 }
 
 void imi_pool_apply(imi_pool_t *pool, const char *fingerprint, const char *model,
@@ -703,6 +741,79 @@ void imi_pool_reset(imi_pool_t *pool) {
         if (token->state != IMI_TOKEN_ACTIVE)
             take_back(pool, token);
     }
+}
+
+/* ---- counts, and the storage's -----------------------------------------------------------------
+ */
+
+void imi_pool_set_counted(imi_pool_t *pool, imi_pool_counted_cb counted) {
+    pool->counted = counted;
+}
+
+size_t imi_pool_untold_count(const imi_pool_t *pool) {
+    return pool->untold_count;
+}
+
+bool imi_pool_take_untold(imi_pool_t *pool, imi_untold_t *out) {
+    imi_token_t *token;
+    if (imi_list_is_empty(&pool->untold))
+        return false;
+    token = TOKEN_OF_UNTOLD(pool->untold.next);
+    leave_untold(pool, token);
+    memcpy(out->fingerprint, token->fingerprint, sizeof(out->fingerprint));
+    for (imi_count_t kind = 0; kind < IMI_COUNT_KINDS; kind++) {
+        count_t *count = &token->counts[kind];
+        IMI_ASSERT(count->told <= count->own);
+        out->amounts[kind] = count->telling > 0 ? 0 : count->own - count->told;
+        count->telling += out->amounts[kind];
+    }
+    return true;
+}
+
+static uint64_t minus(uint64_t total, uint64_t part) {
+    return total > part ? total - part : 0;
+}
+
+void imi_pool_told(imi_pool_t *pool, const char *fingerprint, imi_count_t kind, uint64_t amount,
+                   int64_t total, uint64_t now_ms) {
+    imi_token_t *token = imi_map_get(&pool->by_fingerprint, fingerprint, strlen(fingerprint));
+    count_t *count;
+    if (token == NULL)
+        return;
+    count = &token->counts[kind];
+    count->telling = 0;
+    if (total >= 0) {
+        count->told += amount;
+        if (count->told > count->own) /* told by one that left the list and came back */
+            count->told = count->own;
+        if (count->told > (uint64_t)total) /* the storage was emptied */
+            count->told = (uint64_t)total;
+        count->others = minus((uint64_t)total, count->told);
+        count->told_at_ms = now_ms;
+    }
+    if (count->own > count->told)
+        join_untold(pool, token);
+}
+
+void imi_pool_heard(imi_pool_t *pool, const char *fingerprint, imi_count_t kind, int64_t total,
+                    uint64_t asked_at_ms) {
+    imi_token_t *token = imi_map_get(&pool->by_fingerprint, fingerprint, strlen(fingerprint));
+    const count_t *count = token != NULL ? &token->counts[kind] : NULL;
+    /* Of an amount that went there meanwhile nobody knows whether it is in the total. */
+    if (token == NULL || total < 0 || count->telling > 0 ||
+        (count->told > 0 && count->told_at_ms >= asked_at_ms))
+        return;
+    token->counts[kind].others = minus((uint64_t)total, count->told);
+}
+
+void imi_pool_retell(imi_pool_t *pool) {
+    for (size_t i = 0; i < pool->count; i++)
+        for (imi_count_t kind = 0; kind < IMI_COUNT_KINDS; kind++) {
+            count_t *count = &pool->tokens[i]->counts[kind];
+            *count = (count_t){.own = count->own};
+            if (count->own > 0)
+                join_untold(pool, pool->tokens[i]);
+        }
 }
 
 /* ---- looking around ---------------------------------------------------------------------------
@@ -770,6 +881,10 @@ static void put_until(imi_json_writer_t *writer, int64_t until_unix_ms) {
     imi_json_put_text(writer, "until", text);
 }
 
+static void put_count(imi_json_writer_t *writer, const char *name, const count_t *count) {
+    imi_json_put_int(writer, name, (int64_t)(count->own + count->others));
+}
+
 static void put_token(const imi_pool_t *pool, const imi_token_t *token, imi_clock_t clock,
                       imi_json_writer_t *writer) {
     imi_json_open_object(writer, NULL);
@@ -784,8 +899,8 @@ static void put_token(const imi_pool_t *pool, const imi_token_t *token, imi_cloc
     else
         put_until(writer, token->until);
     imi_json_put_int(writer, "inFlight", token->place.in_flight);
-    imi_json_put_int(writer, "served", (int64_t)token->served);
-    imi_json_put_int(writer, "failed", (int64_t)token->failed);
+    put_count(writer, "served", &token->counts[IMI_COUNT_SERVED]);
+    put_count(writer, "failed", &token->counts[IMI_COUNT_FAILED]);
     if (token->marks != NULL) {
         imi_json_open_array(writer, "models");
         for (const mark_t *mark = token->marks; mark != NULL; mark = mark->next) {

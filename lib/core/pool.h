@@ -24,6 +24,8 @@ typedef struct imi_pool imi_pool_t;
 typedef struct imi_token
     imi_token_t; /* counted: lives while a call holds it, even out of the list */
 
+typedef enum imi_count { IMI_COUNT_SERVED, IMI_COUNT_FAILED, IMI_COUNT_KINDS } imi_count_t;
+
 typedef struct imi_clock {
     uint64_t now_ms; /* monotonic */
     int64_t unix_ms; /* wall */
@@ -88,6 +90,33 @@ void imi_pool_apply(imi_pool_t *pool, const char *fingerprint, const char *model
 /* Until when it is exhausted (`model` "": as a whole), in Unix ms; 0: it is not. */
 int64_t imi_pool_exhausted_until(const imi_pool_t *pool, const char *fingerprint,
                                  const char *model);
+
+/* ---- for tally.h: what is counted here, and by others, together ----
+ *
+ * A token with counts that the storage was not told stands in a queue. Whatever is told (a total of
+ * the storage's) becomes part of what imi_pool_details() says. */
+
+typedef void (*imi_pool_counted_cb)(void *user);
+/* `counted` runs, with the pool's user, for each token that comes into the queue. */
+void imi_pool_set_counted(imi_pool_t *pool, imi_pool_counted_cb counted);
+
+typedef struct imi_untold {
+    char fingerprint[IMI_FINGERPRINT_SIZE + 1];
+    uint64_t amounts[IMI_COUNT_KINDS]; /* 0: none, or they are on their way */
+} imi_untold_t;
+
+size_t imi_pool_untold_count(const imi_pool_t *pool); /* tokens in the queue */
+/* The first leaves the queue; its amounts are on their way until imi_pool_told(). False: there is
+ * none. */
+bool imi_pool_take_untold(imi_pool_t *pool, imi_untold_t *out);
+/* The storage's answer to an amount. Negative: it was not added, and is to be told again. */
+void imi_pool_told(imi_pool_t *pool, const char *fingerprint, imi_count_t kind, uint64_t amount,
+                   int64_t total, uint64_t now_ms);
+/* What the storage had at some time after it was asked. */
+void imi_pool_heard(imi_pool_t *pool, const char *fingerprint, imi_count_t kind, int64_t total,
+                    uint64_t asked_at_ms);
+/* Another storage, which knows nothing of ours. */
+void imi_pool_retell(imi_pool_t *pool);
 
 bool imi_pool_is_empty(const imi_pool_t *pool); /* no token at all */
 /* Can a token serve now (any model)? For the list of models. */

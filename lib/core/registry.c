@@ -48,6 +48,8 @@ int imi_registry_add(imagine_t *im, const char *name, const imagine_provider_t *
     provider->im = im;
     provider->name = imi_mem_strdup(mem, name);
     provider->pool = imi_pool_new(mem, im->seed, im->on_mark, provider);
+    if (provider->pool != NULL)
+        imi_pool_set_counted(provider->pool, im->on_count);
     imi_breaker_init(&provider->breaker);
     if (provider->name == NULL || provider->pool == NULL || !copy_code(&provider->code, code)) {
         int err =

@@ -11,6 +11,7 @@
 #include "core/registry.h"
 #include "core/secret.h"
 #include "core/sync.h"
+#include "core/tally.h"
 #include "core/task.h"
 #include "core/tell.h"
 #include "core/webhook_record.h"
@@ -44,6 +45,7 @@ static int set_tokens_step(void *user) {
         change->err = imi_pool_set_tokens(provider->pool, tokens, imi_clock(im));
     if (change->err == 0) {
         imi_sync_reload(im);
+        imi_tally_refresh(im, true);
         imi_tasks_resume(im);
     }
     return 1;
@@ -151,7 +153,10 @@ static int set_storage_step(void *user) {
         imagine_storage_close(storage, NULL, NULL);
         change->err = IMAGINE_ECLOSED;
     } else {
+        const imi_sync_t *former = change->im->sync;
         change->err = imi_sync_attach(change->im, storage, kinds, sizeof(kinds) / sizeof(kinds[0]));
+        if (change->im->sync != former)
+            imi_tally_attach(change->im);
     }
     return 1;
 }

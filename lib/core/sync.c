@@ -148,6 +148,11 @@ static void complain(imi_sync_t *sync, int error) {
             imagine_err_name(error));
 }
 
+void imi_sync_failed(imagine_t *im, int error) {
+    if (im->sync != NULL)
+        complain(im->sync, error);
+}
+
 static void list_later(imi_sync_t *sync, int error) {
     sync->must_list = true;
     complain(sync, error);
@@ -252,6 +257,13 @@ static void on_changed(const char *key, void *user) {
         imi_list_remove(&news->link);
     imi_mem_free(&sync->im->mem, news);
     list_later(sync, err);
+}
+
+const imagine_storage_driver_t *imagine_client_storage(const imagine_t *im, void **out_self) {
+    const imi_sync_t *sync = im->sync;
+    bool is_there = sync != NULL && !sync->is_closing;
+    *out_self = is_there ? sync->self : NULL;
+    return is_there ? sync->driver : NULL;
 }
 
 bool imi_sync_is_shared(const imagine_t *im) {

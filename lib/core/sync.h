@@ -59,6 +59,9 @@ int imi_sync_list(imagine_t *im, const char *prefix, imagine_storage_list_cb don
 int imi_sync_swap(imagine_t *im, const char *key, imi_slice_t expected, imi_slice_t value,
                   uint64_t ttl_ms, imagine_storage_done_cb done, void *user);
 
+/* What was asked of the storage beside all this has failed: the log says so, once a minute. */
+void imi_sync_failed(imagine_t *im, int error);
+
 /* Others work with the same records, and one step can say who of them has one. */
 bool imi_sync_is_shared(const imagine_t *im);
 /* The storage took nothing lately. */

@@ -264,12 +264,13 @@ static void judge_head(imagine_exchange_t *exchange, const imagine_gateway_reque
     else if (head.content_length > 0 && (uint64_t)head.content_length > gateway->body_size_max)
         exchange->refusal = &too_large;
     imi_limit_count(&gateway->limit, exchange->route->limit, &caller, io->now_ms(io->context),
-                    io->unix_ms(io->context), on_counted, exchange);
+                    io->unix_ms(io->context), on_counted, exchange, &exchange->ticket);
 }
 
 static void on_counted(const imi_limit_verdict_t *verdict, void *user) {
     imagine_exchange_t *exchange = user;
     imagine_gateway_t *gateway = exchange->gateway;
+    exchange->ticket = NULL;
     if (verdict != NULL) {
         imi_answer_header(exchange, "X-RateLimit-Limit",
                           imi_decimal(exchange->limit_text, verdict->limit));
@@ -305,9 +306,9 @@ static void on_counted(const imi_limit_verdict_t *verdict, void *user) {
 /* ---- the body ----------------------------------------------------------------------------------
  */
 
-/* All bodies have the same time, so the list in the order of arrival is the order of deadlines, and
- * one timer, for the first of them, is enough. Once running it is left to run: it costs one start
- * in half a minute instead of one per request. */
+/* All bodies have the same time, so the list in the order of arrival (but for the moment that the
+ * limiter took) is the order of deadlines, and one timer, for the first of them, is enough. Once
+ * running it is left to run: it costs one start in half a minute instead of one per request. */
 static void await_body(imagine_exchange_t *exchange) {
     imi_list_append(&exchange->gateway->awaited, &exchange->awaited);
     start_body_timer(exchange->gateway);
@@ -362,8 +363,15 @@ void imagine_gateway_body(imagine_exchange_t *exchange, const void *data, size_t
     if (exchange->body == NULL) /* answered, or a GET, whose body means nothing */
         return;
     refusal = imi_gateway_body_feed(exchange->body, data, data_size);
-    if (refusal != NULL)
+    if (refusal == NULL)
+        return;
+    if (exchange->ticket == NULL) {
         refuse_and_close(exchange, refusal);
+        return;
+    }
+    exchange->refusal = refusal; /* told once the limiter has counted */
+    imi_gateway_body_release(exchange->body);
+    exchange->body = NULL;
 }
 
 void imagine_gateway_finish(imagine_exchange_t *exchange) {
@@ -428,6 +436,8 @@ void imagine_gateway_abort(imagine_exchange_t *exchange) {
     if (!exchange->is_answered)
         exchange->duration_ms =
             exchange->gateway->io->now_ms(exchange->gateway->io->context) - exchange->began_at_ms;
+    imi_limit_cancel(exchange->ticket);
+    exchange->ticket = NULL;
     imi_exchange_stop_waiting(exchange);
     imi_media_stop(exchange->media);
     imagine_cancel(exchange->request);

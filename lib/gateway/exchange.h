@@ -18,6 +18,7 @@
 #include "gateway/body.h"
 #include "gateway/caller.h"
 #include "gateway/gateway.h"
+#include "gateway/limit.h"
 #include "gateway/media.h"
 #include "gateway/refusal.h"
 #include "gateway/route.h"
@@ -56,7 +57,8 @@ struct imagine_exchange {
     bool is_not_modified;
     int64_t body_left; /* of a told length; negative: not told */
 
-    imi_list_t awaited; /* in gateway->awaited */
+    imi_limit_ticket_t *ticket; /* the limiter's, while it is counting; NULL: it is not */
+    imi_list_t awaited;         /* in gateway->awaited */
     uint64_t began_at_ms;
     uint64_t duration_ms; /* until the answer began */
 

@@ -52,7 +52,7 @@ int imi_gateway_open(imagine_gateway_t **out, const imi_mem_t *mem, imagine_t *i
     imi_list_init(&gateway->awaited);
     gateway->files.mem = mem;
     err = gateway->io->random(gateway->io->context, seed, sizeof(seed));
-    imi_limit_init(&gateway->limit, mem, seed, 0, 0);
+    imi_limit_init(&gateway->limit, mem, im, seed, 0, 0);
     imi_buf_init(&message, NULL, 0); /* for imagine_free(), which knows no allocator */
     if (err == 0)
         err = set_up(gateway, settings, &message);

@@ -1,7 +1,8 @@
 // limits.test.mjs: how often a caller may ask, and how much may be in flight.
 import assert from "node:assert/strict";
+import path from "node:path";
 import { after, before, test } from "node:test";
-import { eventually, startServer, startUpstream } from "../support/harness.mjs";
+import { eventually, pause, scratch, startServer, startUpstream } from "../support/harness.mjs";
 
 let upstream;
 const servers = [];
@@ -113,4 +114,49 @@ test("MAX_CONNECTIONS keeps the ones that are there alive", async () => {
     const answers = await Promise.all(Array.from({ length: 6 }, () => server.get("/api/health")));
     for (const answer of answers) assert.equal(answer.status, 200);
   }
+});
+
+// ---- two servers on one file ----
+
+/** Windows that are shared are the wall clock's minutes: begins early enough in one. */
+async function untilEarlyInAMinute() {
+  const left = 60000 - (Date.now() % 60000);
+  if (left < 10000) await pause(left + 50);
+}
+
+async function twoOnOneFile(env, file = path.join(scratch(), "state.db")) {
+  return [await serverWith({ STATE_FILE: file, ...env }), await serverWith({ STATE_FILE: file, ...env })];
+}
+
+test("two servers on one file keep to one limit exactly", async () => {
+  const [a, b] = await twoOnOneFile({ RATE_LIMIT: "25", RATE_LIMIT_STATUS: "3" });
+  await untilEarlyInAMinute();
+  const answers = await Promise.all(Array.from({ length: 60 }, (_, i) => (i % 2 ? a : b).post("/api/v1/generate", cat)));
+  const good = answers.filter(({ status }) => status === 200);
+  assert.equal(good.length, 25, answers.map(({ status }) => status).join(" "));
+  const remaining = good.map(({ headers }) => Number(headers["x-ratelimit-remaining"])).sort((x, y) => x - y);
+  assert.deepEqual(remaining, Array.from({ length: 25 }, (_, i) => i), "each call has a place of its own");
+  const resets = new Set(answers.map(({ headers }) => headers["x-ratelimit-reset"]));
+  assert.equal(resets.size, 1, "they do not agree on the window's end");
+  assert.equal(Number([...resets][0]) % 60000, 0);
+  for (const answer of answers) if (answer.status !== 200) assertOver(answer, 25);
+  assertLimit(await a.get("/api/v1/task-status?taskId=x"), 3, 2);
+  assertLimit(await b.get("/api/v1/task-status?taskId=x"), 3, 1);
+  assert.doesNotMatch(a.log + b.log, /limit\.alone|store\.failed/);
+});
+
+test("two servers on one file tell the sum of what their tokens served, also after a restart", async () => {
+  const file = path.join(scratch(), "state.db");
+  const [a, b] = await twoOnOneFile({ RATE_LIMIT: "0" }, file);
+  const servedBy = async (server) => (await server.get("/api/v1/token-stats/all?details=1")).json.gitee.tokens[0].served;
+  await upstream.reset();
+  for (let i = 0; i < 3; i++) assert.equal((await a.post("/api/v1/generate", cat)).status, 200);
+  for (let i = 0; i < 2; i++) assert.equal((await b.post("/api/v1/generate", cat)).status, 200);
+  for (const server of [a, b]) await eventually("it tells the sum", async () => (await servedBy(server)) === 5, { timeoutMs: 8000 });
+  assert.equal((await b.post("/api/v1/generate", cat)).status, 200);
+  servers.splice(servers.indexOf(b), 1);
+  await b.stop("SIGTERM");
+  await eventually("it hears of the last one", async () => (await servedBy(a)) === 6, { timeoutMs: 8000 });
+  const later = await serverWith({ STATE_FILE: file, RATE_LIMIT: "0" });
+  await eventually("the next life knows", async () => (await servedBy(later)) === 6, { timeoutMs: 8000 });
 });

@@ -1,6 +1,7 @@
 /* sim_store.c: a storage driver in simulated time: with a delay, away (refuses at once), or silent
  * (takes everything and never answers until it is closed). */
 #include <check.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +37,7 @@ typedef struct link {
     struct operation *operations; /* under way */
 } link_t;
 
-typedef enum kind { GET, SET, REMOVE, LIST, SWAP } kind_t;
+typedef enum kind { GET, SET, REMOVE, LIST, ADD, SWAP } kind_t;
 
 typedef struct operation {
     struct operation *next;
@@ -52,6 +53,8 @@ typedef struct operation {
     imagine_storage_done_cb on_done;
     imagine_storage_get_cb on_get;
     imagine_storage_list_cb on_list;
+    imagine_storage_add_cb on_added;
+    int64_t amount;
     void *user;
 } operation_t;
 
@@ -126,6 +129,24 @@ static void tell_others(const operation_t *operation) {
     }
 }
 
+static int64_t add_now(sim_store_t *store, operation_t *operation) {
+    size_t index = find(store, operation->key, operation->link->sim->unix_ms);
+    int64_t sum = operation->amount;
+    char text[32];
+    if (index != SIZE_MAX) {
+        int64_t left_ms = store->entries[index].expires_unix_ms - operation->link->sim->unix_ms;
+        snprintf(text, sizeof(text), "%.*s", (int)store->entries[index].value_size,
+                 store->entries[index].value);
+        sum += strtoll(text, NULL, 10);
+        operation->ttl_ms = store->entries[index].expires_unix_ms == 0 ? 0 : (uint64_t)left_ms;
+    }
+    operation->value_size = (size_t)snprintf(text, sizeof(text), "%" PRId64, sum);
+    operation->value = strdup(text);
+    ck_assert_ptr_nonnull(operation->value);
+    put(store, operation);
+    return sum;
+}
+
 static int swap_now(sim_store_t *store, operation_t *operation) {
     size_t index = find(store, operation->key, operation->link->sim->unix_ms);
     bool is_expected = index == SIZE_MAX
@@ -173,6 +194,9 @@ static void conclude(operation_t *operation, int status) {
         break;
     case LIST:
         answer_list(operation, status);
+        break;
+    case ADD:
+        operation->on_added(status, status == 0 ? add_now(store, operation) : 0, operation->user);
         break;
     case SWAP:
         if (status == 0)
@@ -248,8 +272,13 @@ static int remove_key(void *self, const char *key, imagine_storage_done_cb done,
 
 static int add(void *self, const char *key, int64_t amount, uint64_t ttl_ms,
                imagine_storage_add_cb done, void *user) {
-    (void)self, (void)key, (void)amount, (void)ttl_ms, (void)done, (void)user;
-    return IMAGINE_ENOTSUP;
+    operation_t *operation;
+    start_operation(self, ADD, key, &operation);
+    operation->amount = amount;
+    operation->ttl_ms = ttl_ms;
+    operation->on_added = done;
+    operation->user = user;
+    return 0;
 }
 
 static int list(void *self, const char *prefix, imagine_storage_list_cb done, void *user) {
