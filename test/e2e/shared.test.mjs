@@ -27,8 +27,6 @@ const storages = {
     return { settings: { STATE_FILE: file }, dump: () => [file, `${file}-wal`].map((name) => { try { return readFileSync(name, "latin1"); } catch { return ""; } }).join("") };
   },
 };
-  },
-};
 
 async function start(world, env) {
   const server = await startServer({ env: { ...upstream.settings, GITEE_TOKENS: "gitee-one,gitee-two", MODELSCOPE_TOKENS: "scope-one", ENCRYPTION_KEY: "seal-key", WEBHOOK_SECRET: "signing-secret", ALLOW_PRIVATE_HOSTS: "127.0.0.1", RATE_LIMIT: "0", RATE_LIMIT_STATUS: "0", POLL_INTERVAL_MS: "200", DRAIN_SECONDS: "1", ...world.settings, ...env } });
