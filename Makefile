@@ -15,12 +15,13 @@ FUZZ_SECONDS ?= 5
 # What `deps` installs: a Debian package, and the command or pkg-config module that makes it
 # superfluous (nothing behind the = leaves the question to dpkg).
 PACKAGES := gcc=gcc make=make pkg-config=pkg-config libuv1-dev=libuv libcurl4-openssl-dev=libcurl \
-	libcjson-dev=libcjson libssl-dev=libssl libsqlite3-dev=sqlite3 libspng-dev=spng
+	libcjson-dev=libcjson libssl-dev=libssl libsqlite3-dev=sqlite3 libspng-dev=spng \
+	libhiredis-dev=hiredis
 TEST_PACKAGES := check=check clang=clang clang-format=clang-format libclang-rt-14-dev= curl=curl \
-	g++=g++ openssl=openssl nodejs=node chromium=chromium
+	g++=g++ openssl=openssl nodejs=node chromium=chromium redis-server=redis-server
 
 # The library needs REQUIRES; the server needs libuv beside the library.
-REQUIRES := libcurl libuv libcjson libssl libcrypto sqlite3 spng
+REQUIRES := libcurl libuv libcjson libssl libcrypto sqlite3 spng hiredis
 DEPS_CFLAGS := $(shell pkg-config --cflags $(REQUIRES) 2>/dev/null)
 DEPS_LIBS := $(shell pkg-config --libs $(REQUIRES) 2>/dev/null) -lpthread -lm
 SERVER_LIBS := $(shell pkg-config --libs libuv 2>/dev/null)

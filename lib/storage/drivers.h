@@ -27,4 +27,8 @@ int imi_sqlite_open(const imi_mem_t *mem, const char *url,
                     const imagine_storage_driver_t **out_driver, void **out_self,
                     const char **out_reason);
 
+int imi_redis_open(const imi_mem_t *mem, const char *url,
+                   const imagine_storage_driver_t **out_driver, void **out_self,
+                   const char **out_reason);
+
 #endif

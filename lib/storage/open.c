@@ -25,9 +25,11 @@ static const struct {
     imi_storage_driver_open open;
 } schemes[] = {
     {"memory:", imi_memory_open},
+    {"redis:", imi_redis_open},
+    {"rediss:", imi_redis_open},
     {"sqlite:", imi_sqlite_open},
 };
-#define SCHEME_NAMES "memory:, sqlite:"
+#define SCHEME_NAMES "memory:, redis:, sqlite:"
 
 static int wrap(const imi_mem_t *mem, imagine_storage_t **out,
                 const imagine_storage_driver_t *driver, void *self);

@@ -21,7 +21,7 @@ static const struct {
     {"sqlite:/tmp/never-opened.db", 0, NULL},
     {"sqlite:///tmp/never-opened.db", 0, NULL},
     {"sqlite:never-opened.db", 0, NULL},
-    {NULL, IMAGINE_EINVAL, "must begin with one of memory:, sqlite:"},
+    {NULL, IMAGINE_EINVAL, "must begin with one of memory:, redis:, sqlite:"},
     {"", IMAGINE_EINVAL, "must begin with"},
     {"/tmp/state.db", IMAGINE_EINVAL, "must begin with"},
     {"Memory:", IMAGINE_EINVAL, "must begin with"},

@@ -1,0 +1,294 @@
+/* test_redis.c: "redis:" beside what the conformance suite says: against a real redis-server of its
+ * own, which is stopped, killed, started anew, and asks for passwords. */
+#include "../../support/check_main.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <hiredis/hiredis.h>
+
+#include "../../support/storage_conformance.h"
+#include "imagine/storage.h"
+#include "storage/redis_url.h"
+
+#define START_MS 10000
+#define PASSWORD "p@ss:w/rd"
+#define PASSWORD_ENCODED "p%40ss%3Aw%2Frd"
+
+static int port;
+static pid_t server = -1;
+
+static int free_port(void) {
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t size = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, size), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
+/* The answer's text, or NULL: nobody there. */
+static redisReply *ask(const char *command) {
+    struct timeval patience = {1, 0};
+    redisContext *hiredis = redisConnectWithTimeout("127.0.0.1", port, patience);
+    redisReply *reply = NULL;
+    if (hiredis != NULL && hiredis->err == 0)
+        reply = redisCommand(hiredis, command);
+    if (hiredis != NULL)
+        redisFree(hiredis);
+    return reply;
+}
+
+static void start_server(const char *option, const char *value) {
+    char port_text[16];
+    snprintf(port_text, sizeof(port_text), "%d", port);
+    server = fork();
+    ck_assert_int_ge(server, 0);
+    if (server == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void)freopen("/dev/null", "w", stdout);
+        execlp("redis-server", "redis-server", "--port", port_text, "--bind", "127.0.0.1", "--save",
+               "", "--dir", "/tmp", option, value, (char *)NULL);
+        _exit(127);
+    }
+    for (int i = 0; i < START_MS / 20; i++) {
+        redisReply *reply = ask("PING");
+        if (reply != NULL) {
+            freeReplyObject(reply);
+            return;
+        }
+        usleep(20000);
+    }
+    ck_abort_msg("redis-server does not start");
+}
+
+static void kill_server(void) {
+    if (server <= 0)
+        return;
+    kill(server, SIGKILL);
+    kill(server, SIGCONT);
+    waitpid(server, NULL, 0);
+    server = -1;
+}
+
+static void setup(void) {
+    port = free_port();
+    start_server("--loglevel", "warning");
+}
+
+static void open_url(storage_bench_t *bench, const char *url) {
+    char *message = NULL;
+    ck_assert_msg(imagine_storage_open(&bench->storage, url, &message) == 0, "%s", message);
+}
+
+static void open_redis(storage_bench_t *bench) {
+    char url[64];
+    if (server <= 0)
+        setup();
+    freeReplyObject(ask("FLUSHALL"));
+    snprintf(url, sizeof(url), "redis://127.0.0.1:%d/3?prefix=im%%2A:", port);
+    open_url(bench, url);
+}
+
+static void close_redis(storage_bench_t *bench) {
+    (void)bench;
+    kill_server();
+}
+
+static const storage_target_t targets[] = {
+    {.name = "redis", .open = open_redis, .close = close_redis, .clock_slack_ms = 100}};
+
+/* ---- addresses ---------------------------------------------------------------------------------
+ */
+
+static const struct {
+    const char *url, *host, *user, *password, *prefix; /* host NULL: refused */
+    int port, database;
+} urls[] = {
+    {"redis://localhost", "localhost", NULL, NULL, "", 6379, 0},
+    {"redis://", "127.0.0.1", NULL, NULL, "", 6379, 0},
+    {"redis://h:1/2", "h", NULL, NULL, "", 1, 2},
+    {"redis://[::1]:7/", "::1", NULL, NULL, "", 7, 0},
+    {"redis://u:p%40q@h", "h", "u", "p@q", "", 6379, 0},
+    {"redis://:p@h?prefix=a%3A", "h", NULL, "p", "a:", 6379, 0},
+    {"redis://h:0", NULL, NULL, NULL, NULL, 0, 0},
+    {"redis://h:65536", NULL, NULL, NULL, NULL, 0, 0},
+    {"redis://h/x", NULL, NULL, NULL, NULL, 0, 0},
+    {"redis://h?other=1", NULL, NULL, NULL, NULL, 0, 0},
+    {"redis://[::1", NULL, NULL, NULL, NULL, 0, 0},
+    {"redis://a:1,b:2", NULL, NULL, NULL, NULL, 0, 0},
+    {"redis:h", NULL, NULL, NULL, NULL, 0, 0},
+};
+
+START_TEST(an_address_is_read) { /* _i walks urls */
+    imi_redis_url_t url;
+    imi_arena_t arena;
+    const char *reason = NULL;
+    imi_arena_init(&arena, NULL, 0);
+    int err = imi_redis_url_parse(&url, &arena, urls[_i].url, &reason);
+    ck_assert_int_eq(err == 0, urls[_i].host != NULL);
+    if (err != 0) {
+        ck_assert_ptr_nonnull(reason);
+    } else {
+        ck_assert_str_eq(url.host, urls[_i].host);
+        ck_assert_pstr_eq(url.user, urls[_i].user);
+        ck_assert_pstr_eq(url.password, urls[_i].password);
+        ck_assert_str_eq(url.prefix, urls[_i].prefix);
+        ck_assert_int_eq(url.port, urls[_i].port);
+        ck_assert_int_eq(url.database, urls[_i].database);
+    }
+    imi_arena_reset(&arena);
+}
+END_TEST
+
+/* ---- a server with moods -----------------------------------------------------------------------
+ */
+
+static void open_with_password(storage_bench_t *bench) {
+    char url[96];
+    snprintf(url, sizeof(url), "redis://:%s@127.0.0.1:%d", PASSWORD_ENCODED, port);
+    open_url(bench, url);
+}
+
+static void open_plain(storage_bench_t *bench) {
+    char url[64];
+    snprintf(url, sizeof(url), "redis://127.0.0.1:%d", port);
+    open_url(bench, url);
+}
+
+static const storage_target_t with_password = {.name = "redis", .open = open_with_password};
+static const storage_target_t plain = {.name = "redis", .open = open_plain};
+
+static uint64_t clock_ms(const storage_bench_t *bench) {
+    return bench->io->now_ms(bench->io->context);
+}
+
+/* Until it works again. */
+static void expect_soon(storage_bench_t *bench) {
+    uint64_t began_ms = clock_ms(bench);
+    while (storage_bench_set(bench, "k", "v", 0) != 0) {
+        ck_assert_uint_lt(clock_ms(bench) - began_ms, 15000);
+        usleep(20000);
+    }
+}
+
+START_TEST(a_password_is_given_and_a_wrong_one_told) { /* _i: the wrong one */
+    port = free_port();
+    start_server("--requirepass", _i == 0 ? PASSWORD : "another");
+    storage_bench_t *bench = storage_bench_open(&with_password);
+    ck_assert_int_eq(storage_bench_set(bench, "k", "v", 0), _i == 0 ? 0 : IMAGINE_EIO);
+    storage_bench_close(bench);
+    kill_server();
+}
+END_TEST
+
+START_TEST(nobody_waits_for_a_server_that_was_stopped) {
+    setup();
+    storage_bench_t *bench = storage_bench_open(&plain);
+    uint64_t began_ms;
+    ck_assert_int_eq(storage_bench_set(bench, "k", "v", 0), 0);
+    kill(server, SIGSTOP);
+    began_ms = clock_ms(bench);
+    ck_assert_int_eq(storage_bench_set(bench, "k", "w", 0), IMAGINE_ETIMEDOUT);
+    ck_assert_uint_lt(clock_ms(bench) - began_ms, 600);
+    began_ms = clock_ms(bench);
+    ck_assert_int_ne(storage_bench_get(bench, "k"), 0);
+    ck_assert_uint_lt(clock_ms(bench) - began_ms, 600);
+    kill(server, SIGCONT);
+    expect_soon(bench);
+    storage_bench_close(bench);
+    kill_server();
+}
+END_TEST
+
+START_TEST(a_server_that_was_killed_is_found_again) {
+    setup();
+    storage_bench_t *bench = storage_bench_open(&plain);
+    ck_assert_int_eq(storage_bench_set(bench, "old", "v", 0), 0);
+    kill_server();
+    ck_assert_int_ne(storage_bench_set(bench, "k", "w", 0), 0);
+    start_server("--loglevel", "warning");
+    expect_soon(bench);
+    storage_bench_expect(bench, "old", NULL);
+    storage_bench_close(bench);
+    kill_server();
+}
+END_TEST
+
+START_TEST(without_a_server_everything_fails_soon_and_closing_works) {
+    port = free_port();
+    storage_bench_t *bench = storage_bench_open(&plain);
+    uint64_t began_ms = clock_ms(bench);
+    ck_assert_int_ne(storage_bench_set(bench, "k", "w", 0), 0);
+    ck_assert_uint_lt(clock_ms(bench) - began_ms, 600);
+    storage_bench_close(bench);
+}
+END_TEST
+
+START_TEST(a_full_server_says_no) {
+    port = free_port();
+    start_server("--maxmemory", "1");
+    storage_bench_t *bench = storage_bench_open(&plain);
+    ck_assert_int_eq(storage_bench_set(bench, "k", "w", 0), IMAGINE_EIO);
+    ck_assert_int_eq(storage_bench_get(bench, "k"), IMAGINE_ENOTFOUND);
+    storage_bench_close(bench);
+    kill_server();
+}
+END_TEST
+
+static void on_changed(const char *key, void *user) {
+    snprintf(user, 64, "%s", key != NULL ? key : "(anything)");
+}
+
+START_TEST(what_one_changes_the_other_hears_and_not_itself) {
+    setup();
+    storage_bench_t *a = storage_bench_open(&plain), *b = storage_bench_open(&plain);
+    char heard_a[64] = "", heard_b[64] = "";
+    ck_assert_int_eq(a->driver->watch(a->self, "live/", on_changed, heard_a), 0);
+    ck_assert_int_eq(b->driver->watch(b->self, "live/", on_changed, heard_b), 0);
+    for (int i = 0; i < 20; i++) { /* both have subscribed by then */
+        (void)storage_bench_get(b, "x");
+        (void)storage_bench_get(a, "x");
+        usleep(5000);
+    }
+    ck_assert_int_eq(storage_bench_set(a, "dead/x", "1", 0), 0);
+    ck_assert_int_eq(storage_bench_set(a, "live/x", "1", 0), 0);
+    for (int i = 0; i < 50 && heard_b[0] == '\0'; i++) {
+        (void)storage_bench_get(b, "x");
+        (void)storage_bench_get(a, "x");
+        usleep(5000);
+    }
+    ck_assert_str_eq(heard_b, "live/x");
+    ck_assert_str_eq(heard_a, "");
+    storage_bench_close(a);
+    storage_bench_close(b);
+    kill_server();
+}
+END_TEST
+
+static Suite *redis_suite(void) {
+    Suite *suite = suite_create("redis");
+    TCase *moods = tcase_create("moods");
+    suite_add_tcase(suite, storage_conformance(targets, 1));
+    tcase_set_timeout(moods, 60);
+    tcase_add_loop_test(moods, an_address_is_read, 0, (int)(sizeof(urls) / sizeof(urls[0])));
+    tcase_add_loop_test(moods, a_password_is_given_and_a_wrong_one_told, 0, 2);
+    tcase_add_test(moods, nobody_waits_for_a_server_that_was_stopped);
+    tcase_add_test(moods, a_server_that_was_killed_is_found_again);
+    tcase_add_test(moods, without_a_server_everything_fails_soon_and_closing_works);
+    tcase_add_test(moods, a_full_server_says_no);
+    tcase_add_test(moods, what_one_changes_the_other_hears_and_not_itself);
+    suite_add_tcase(suite, moods);
+    return suite;
+}
+
+IMI_CHECK_MAIN(redis_suite)
