@@ -23,6 +23,7 @@ struct sim_store {
     uint64_t delay_ms;
     bool is_shared, tells;
     struct link *links;  /* those that watch */
+    struct news *news;   /* on the way to them */
     const char *refused; /* NULL: none */
 };
 
@@ -101,13 +102,18 @@ static void answer_list(operation_t *operation, int status) {
 }
 
 typedef struct news {
+    struct news *next;
+    sim_store_t *store;
     link_t *link;
     char key[IMAGINE_STORAGE_KEY_SIZE_MAX + 1];
 } news_t;
 
 static void on_news(void *user) {
-    news_t *news = user;
-    for (link_t *link = news->link->store->links; link != NULL; link = link->next)
+    news_t *news = user, **at = &news->store->news;
+    while (*at != news)
+        at = &(*at)->next;
+    *at = news->next;
+    for (link_t *link = news->store->links; link != NULL; link = link->next)
         if (link == news->link) {
             link->on_changed(news->key, link->watch_user);
             break;
@@ -124,6 +130,9 @@ static void tell_others(const operation_t *operation) {
         news = calloc(1, sizeof(*news));
         ck_assert_ptr_nonnull(news);
         news->link = link;
+        news->store = link->store;
+        news->next = news->store->news;
+        news->store->news = news;
         memcpy(news->key, operation->key, sizeof(news->key));
         sim_event_add(link->sim, operation->link->store->delay_ms, on_news, news);
     }
@@ -373,6 +382,11 @@ sim_store_t *sim_store_new(void) {
 void sim_store_free(sim_store_t *store) {
     for (size_t i = 0; i < store->count; i++)
         free(store->entries[i].value);
+    while (store->news != NULL) { /* nobody was there any more to hear it */
+        news_t *news = store->news;
+        store->news = news->next;
+        free(news);
+    }
     free(store);
 }
 
