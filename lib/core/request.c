@@ -693,8 +693,9 @@ void imi_request_succeed(imagine_request_t *request) {
     }
     if (atomic_load(&request->has_ended)) {
         char *outcome = imi_result_outcome(request);
+        imi_mem_t mem = request->mem; /* the request may go */
         keep_outcome(request, outcome != NULL, outcome != NULL ? outcome : "out of memory");
-        imi_mem_free(&request->mem, outcome);
+        imi_mem_free(&mem, outcome);
         return;
     }
     finish(request);

@@ -497,8 +497,14 @@ const void *script_picture(size_t *out_size) {
 }
 
 void script_append_picture(imi_buf_t *out, size_t size) {
-    uint64_t state = size;
-    for (size_t i = 0; i < size; i++)
-        imi_buf_append_byte(out,
-                            i < sizeof(picture) ? (char)picture[i] : (char)random_next(&state));
+    uint64_t state = size, word = 0;
+    if (imi_buf_reserve(out, size) != 0)
+        abort();
+    for (size_t i = 0; i < size; i++, word >>= 8) {
+        if (i % sizeof(word) == 0)
+            word = random_next(&state);
+        out->data[out->size + i] = i < sizeof(picture) ? (char)picture[i] : (char)word;
+    }
+    out->size += size;
+    out->data[out->size] = '\0';
 }
