@@ -42,7 +42,7 @@ typedef struct imagine_folder {
     /** A finished file that is no older than max_age_ms. Tells its size, or IMAGINE_ENOTFOUND. */
     int (*open)(void *self, const char *name, uint64_t max_age_ms, imagine_folder_cb done,
                 void *user, imagine_file_t **out);
-    /** At most `data_size` bytes from `offset` on. Tells how many. */
+    /** At most `data_size` bytes from `offset` on, also of a new file. Tells how many. */
     int (*read)(void *self, imagine_file_t *file, uint64_t offset, size_t data_size,
                 imagine_folder_cb done, void *user);
     /** Any time: what is under way does not call back any more. A new file that was not finished
@@ -59,7 +59,9 @@ typedef struct imagine_folder {
 
 /**
  * A folder on disk, by libuv's threads. It is made (0700) if it is missing; files in it that have
- * names of another kind are left alone.
+ * names of another kind are left alone. `path` NULL: the system's for temporary files (TMPDIR);
+ * then files have no names, are gone when they are closed or the process ends, and finish, open and
+ * clean_up are NULL.
  * @param io  with a libuv loop, must outlive the folder
  * @return 0, IMAGINE_ENOTSUP (no loop), IMAGINE_EIO (no folder, or not to be written),
  * IMAGINE_ENOMEM

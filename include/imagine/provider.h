@@ -262,6 +262,11 @@ typedef struct imagine_call_request {
     int32_t is_repeatable;     /* 1: a POST that changes nothing. GET always is. Anything else is
                                   carried out once at most, as far as can be known */
     int32_t accept_any_status; /* 1: the callback wants error answers too */
+    int32_t has_json_pictures; /* 1: pictures in a JSON answer are read by
+                                  imagine_response_data_url() alone, and its texts handed on as they
+                                  are. Where results are hosted, long ones then go there as they
+                                  come: the text holds their first 12 KB */
+    uint32_t reserved;
 } imagine_call_request_t;
 
 /** Ask, and read the whole answer. All of `request` may be a local variable. */

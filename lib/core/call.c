@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/aside.h"
 #include "core/classify.h"
 #include "core/client.h"
 #include "core/hosting.h"
@@ -125,6 +126,7 @@ static void on_timer(void *user) {
 
 void imi_call_cancel(imagine_call_t *call) {
     stop_step(call);
+    imi_aside_reset(call);
     call->has_ended = true;
     if (call->token != NULL)
         imi_pool_release(call->request->provider->pool, call->token);
@@ -142,6 +144,7 @@ void imi_call_free(imagine_call_t *call) {
     for (imi_deferred_t *deferred = call->deferred; deferred != NULL; deferred = deferred->next)
         deferred->release(deferred->user);
     imi_exchange_reset(&call->exchange);
+    imi_aside_reset(call);
     imi_buf_reset(&call->kept_answer);
     imi_buf_reset(&call->streamed);
     imi_bodies_free(call);
@@ -253,6 +256,7 @@ static void send_exchange(imagine_call_t *call) {
     else
         imi_trace(call->request, "http.start %s %.*s", exchange->method, path_size, path);
     IMI_ASSERT(!call->has_exchange); /* one exchange at a time */
+    imi_aside_begin(call);
     err = imi_exchange_start(exchange);
     if (err != 0) {
         call->has_exchange = false;
@@ -381,6 +385,8 @@ static void start_step(imagine_call_t *call, const imagine_call_request_t *reque
         }
     }
     call->accepts_any_status = request->accept_any_status != 0;
+    call->has_json_pictures =
+        request->size >= sizeof(*request) && on_event == NULL && request->has_json_pictures != 0;
     call->on_response = on_response;
     call->on_event = on_event;
     call->repeats = 0;

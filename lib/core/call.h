@@ -38,6 +38,8 @@ struct imagine_call {
     bool has_exchange;
     bool is_repeatable;
     bool accepts_any_status;
+    bool has_json_pictures;
+    bool has_ended;
     uint32_t repeats;
     uint32_t polls;
     imagine_timer_t *timer;
@@ -52,6 +54,7 @@ struct imagine_call {
     bool has_lost_token; /* another call learned that the token is spent: the next one, please */
     bool is_token_fault; /* … of an end that reads as the provider's: see on_refused() */
     bool is_committed;   /* a provider took the work on, or may have */
+    struct imi_aside *aside;      /* pictures that are in files; NULL: none */
     struct imi_json_index *index; /* NULL: no answer was large */
     imi_deferred_t *deferred;     /* newest first */
     struct imagine_body *bodies;  /* built so far; freed with the call */
@@ -65,11 +68,10 @@ struct imagine_call {
     void *state;
 
     /* the end */
-    bool has_ended;
-    int error; /* 0, or IMAGINE_E… */
+    int error;           /* 0, or IMAGINE_E… */
+    int32_t http_status; /* of the answer that ended it; 0: none */
     const char *message;
     imagine_verdict_t verdict;
-    int32_t http_status;      /* of the answer that ended it; 0: none */
     imagine_result_t *result; /* of one that succeeded; in the arena */
 };
 

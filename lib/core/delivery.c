@@ -2,6 +2,7 @@
  *
  *   data:, http(s)  --hosting is on--------------> our address
  *   http(s)         --IMAGINE_FORMAT_DATA--------> data:
+ *   a picture in a file (aside.h) --it cannot be hosted--> data:
  *   all else stays as it is
  *
  * What fails is told to the log, and the provider's own address stays: a result that was paid for
@@ -11,9 +12,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "core/aside.h"
 #include "core/fetch.h"
 #include "core/hosting.h"
 #include "core/log.h"
+#include "wire/base64.h"
 #include "wire/dataurl.h"
 #include "wire/str.h"
 
@@ -23,11 +26,16 @@ typedef struct imi_delivery {
     size_t url_count;
     size_t index; /* of the one under way */
     imi_upload_t *upload;
+    uint64_t hurried_until_ms; /* not 0: nothing is hosted or fetched any more */
+    imi_spool_t *spool;        /* is read back; NULL: none */
+    imi_buf_t whole;           /* its data: address, as far as it was read */
+    uint64_t read_size;
 } delivery_t;
 
 static void next(delivery_t *delivery);
 static void on_hosted(int error, const char *text, void *user);
 static void on_fetched(imi_exchange_t *exchange);
+static void restore(delivery_t *delivery, imi_spool_t *spool);
 
 static bool is_data(const char *url) {
     return imi_text_starts_with(url, "data:");
@@ -50,6 +58,13 @@ static bool set_urls(delivery_t *delivery, const imagine_result_t *result) {
     return true;
 }
 
+static bool has_files(const delivery_t *delivery) {
+    for (size_t i = delivery->index; i < delivery->url_count; i++)
+        if (imi_aside_find(delivery->request->kept, delivery->urls[i]) != NULL)
+            return true;
+    return false;
+}
+
 /* Of a task's reader nobody looks at the request's result, but at what the call has left. */
 static void keep_urls(const delivery_t *delivery) {
     imagine_request_t *request = delivery->request;
@@ -58,15 +73,28 @@ static void keep_urls(const delivery_t *delivery) {
     for (size_t i = 0; i < count; i++) {
         results[i]->url = delivery->urls[0];
         results[i]->url_size = strlen(delivery->urls[0]);
-        if (results[i]->urls != NULL)
-            results[i]->urls = delivery->urls;
+        results[i]->urls = delivery->url_count > 1 ? delivery->urls : NULL;
+        results[i]->url_count = delivery->url_count > 1 ? delivery->url_count : 0;
     }
+}
+
+/* No memory to deliver it otherwise than it is. */
+static void deliver_as_it_is(imagine_request_t *request) {
+    if (request->kept->aside == NULL) {
+        imi_request_succeed(request);
+        return;
+    }
+    request->kept->result = NULL;
+    imi_aside_reset(request->kept);
+    imi_request_fail(request, IMAGINE_ENOMEM, NULL);
 }
 
 void imi_delivery_start(imagine_request_t *request) {
     const imagine_result_t *result = request->kept->result;
     bool has_ended = atomic_load(&request->has_ended);
     delivery_t *delivery;
+    if (!imi_aside_is_in_result(request->kept))
+        imi_aside_reset(request->kept);
     if (result->url == NULL) {
         imi_request_succeed(request);
         return;
@@ -84,7 +112,7 @@ void imi_delivery_start(imagine_request_t *request) {
     }
     delivery = imi_mem_zalloc(&request->mem, sizeof(*delivery));
     if (delivery == NULL) {
-        imi_request_succeed(request);
+        deliver_as_it_is(request);
         return;
     }
     delivery->request = request;
@@ -92,9 +120,20 @@ void imi_delivery_start(imagine_request_t *request) {
     if (set_urls(delivery, result)) {
         next(delivery);
     } else {
-        imi_delivery_stop(request);
-        imi_request_succeed(request);
+        request->delivery = NULL;
+        imi_mem_free(&request->mem, delivery);
+        deliver_as_it_is(request);
     }
+}
+
+static void stop_transfer(delivery_t *delivery) {
+    imagine_request_t *request = delivery->request;
+    if (delivery->upload != NULL)
+        imi_hosting_cancel(delivery->upload);
+    delivery->upload = NULL;
+    if (request->is_fetching)
+        imi_exchange_reset(&request->fetch);
+    request->is_fetching = false;
 }
 
 void imi_delivery_stop(imagine_request_t *request) {
@@ -102,14 +141,33 @@ void imi_delivery_stop(imagine_request_t *request) {
     if (delivery == NULL)
         return;
     request->delivery = NULL;
-    if (delivery->upload != NULL)
-        imi_hosting_cancel(delivery->upload);
-    if (request->is_fetching)
-        imi_exchange_reset(&request->fetch);
-    request->is_fetching = false;
-    if (delivery->url_count > 0)
+    stop_transfer(delivery);
+    if (delivery->spool != NULL)
+        imi_spool_leave(delivery->spool);
+    if (has_files(delivery))
+        request->kept->result = NULL;
+    else
         keep_urls(delivery);
+    imi_aside_reset(request->kept);
     imi_mem_free(&request->mem, delivery);
+}
+
+void imi_delivery_hurry(imagine_request_t *request) {
+    delivery_t *delivery = request->delivery;
+    delivery->hurried_until_ms = imi_now_ms(request->im) + IMI_HURRY_MS;
+    stop_transfer(delivery);
+    if (delivery->spool == NULL)
+        next(delivery);
+}
+
+bool imi_delivery_is_hurried(const imagine_request_t *request) {
+    return request->delivery->hurried_until_ms != 0;
+}
+
+bool imi_delivery_waits_for_file(const imagine_request_t *request) {
+    const delivery_t *delivery = request->delivery;
+    return has_files(delivery) && (delivery->hurried_until_ms == 0 ||
+                                   imi_now_ms(request->im) < delivery->hurried_until_ms);
 }
 
 static void log_failure(const delivery_t *delivery, const char *event, const char *reason) {
@@ -119,9 +177,11 @@ static void log_failure(const delivery_t *delivery, const char *event, const cha
     imi_trace(request, "%s", event);
 }
 
-static int host(delivery_t *delivery, const char *url) {
+static int host(delivery_t *delivery, const char *url, imi_spool_t *spool) {
     imagine_t *im = delivery->request->im;
     imi_dataurl_t parts;
+    if (spool != NULL)
+        return imi_hosting_put_spool(im, spool, on_hosted, delivery, &delivery->upload);
     if (!is_data(url))
         return imi_hosting_copy(im, url, on_hosted, delivery, &delivery->upload);
     if (!imi_dataurl_parse(imi_slice_of(url), &parts) || !parts.is_base64)
@@ -134,17 +194,25 @@ static void next(delivery_t *delivery) {
     imagine_request_t *request = delivery->request;
     for (; delivery->index < delivery->url_count; delivery->index++) {
         const char *url = delivery->urls[delivery->index];
+        imi_spool_t *spool = imi_aside_find(request->kept, url);
         bool is_hosted = request->params.response_format != IMAGINE_FORMAT_DATA;
         uint64_t size_max = request->action == IMI_VIDEO ? IMI_VIDEO_SIZE_MAX : IMI_IMAGE_SIZE_MAX;
-        int err;
-        if (!is_wanted(request, url))
+        bool is_hurried = delivery->hurried_until_ms != 0;
+        int err = 0;
+        if (!is_hurried && !is_wanted(request, url))
             continue;
-        err =
-            is_hosted ? host(delivery, url) : imi_fetch_address(request, url, size_max, on_fetched);
-        if (err == 0)
+        if (!is_hurried) {
+            err = is_hosted ? host(delivery, url, spool)
+                            : imi_fetch_address(request, url, size_max, on_fetched);
+            if (err == 0)
+                return;
+            log_failure(delivery, is_hosted ? "hosting.failed" : "result.not_fetched",
+                        imagine_strerror(err));
+        }
+        if (spool != NULL) {
+            restore(delivery, spool);
             return;
-        log_failure(delivery, is_hosted ? "hosting.failed" : "result.not_fetched",
-                    imagine_strerror(err));
+        }
     }
     imi_delivery_stop(request);
     imi_request_succeed(request);
@@ -159,12 +227,99 @@ static void on_hosted(int error, const char *text, void *user) {
         delivery->urls[delivery->index] = url;
         imi_trace(request, "hosting.done");
     } else {
+        imi_spool_t *spool = imi_aside_find(request->kept, delivery->urls[delivery->index]);
         log_failure(delivery, "hosting.failed",
                     error != 0 ? text : imagine_strerror(IMAGINE_ENOMEM));
+        if (spool != NULL) {
+            restore(delivery, spool);
+            return;
+        }
     }
     delivery->index++;
     next(delivery);
 }
+
+/* ---- a picture in a file becomes a data: address ------------------------------------------------
+ */
+
+static void on_settled(imi_spool_t *spool, void *user);
+static void restore_more(delivery_t *delivery);
+static void on_read(int64_t result, const void *data, void *user);
+
+static void restore(delivery_t *delivery, imi_spool_t *spool) {
+    delivery->spool = spool;
+    delivery->whole = (imi_buf_t){.data = NULL};
+    delivery->read_size = 0;
+    if (imi_spool_is_settled(spool))
+        restore_more(delivery);
+    else
+        imi_spool_watch(spool, on_settled, delivery);
+}
+
+static void on_settled(imi_spool_t *spool, void *user) {
+    if (!imi_spool_is_settled(spool))
+        return;
+    imi_spool_leave(spool);
+    restore_more(user);
+}
+
+static void lose(delivery_t *delivery, int error) {
+    imagine_request_t *request = delivery->request;
+    imi_delivery_stop(request);
+    imi_request_fail(request, error, "a picture could not be read back from its file");
+}
+
+/* A buffer in the request's arena, with room for all of it: "data:…;base64," as the provider's
+ * code has it, and the letters. */
+static bool begin_whole(delivery_t *delivery) {
+    const char *url = delivery->urls[delivery->index];
+    imi_buf_t *whole = &delivery->whole;
+    size_t head_size = (size_t)(strchr(url, ',') - url) + 1;
+    whole->size_max = head_size + imi_base64_encoded_size((size_t)delivery->spool->size);
+    whole->capacity = whole->size_max + 1;
+    whole->data = imi_arena_alloc(&delivery->request->arena, whole->capacity);
+    return whole->data != NULL && imi_buf_append(whole, url, head_size) == 0;
+}
+
+static void restore_more(delivery_t *delivery) {
+    imi_spool_t *spool = delivery->spool;
+    int err = spool->error;
+    if (err == 0 && delivery->whole.data == NULL && !begin_whole(delivery))
+        err = IMAGINE_ENOMEM;
+    if (err == 0 && spool->file == NULL) {
+        imi_base64_encode(&delivery->whole, spool->memory.data, spool->memory.size);
+        delivery->read_size = spool->size;
+    }
+    if (err == 0 && delivery->read_size < spool->size) {
+        err = imi_spool_read(spool, delivery->read_size, on_read, delivery);
+        if (err == 0)
+            return;
+    }
+    if (err != 0) {
+        lose(delivery, err);
+        return;
+    }
+    delivery->spool = NULL;
+    delivery->urls[delivery->index++] = delivery->whole.data;
+    next(delivery);
+}
+
+static void on_read(int64_t result, const void *data, void *user) {
+    delivery_t *delivery = user;
+    size_t size = result > 0 ? (size_t)result : 0;
+    if (delivery->read_size + size < delivery->spool->size)
+        size -= size % 3; /* padding stands at the end alone */
+    if (size == 0 || delivery->read_size + size > delivery->spool->size) {
+        lose(delivery, result < 0 ? (int)result : IMAGINE_EIO);
+        return;
+    }
+    imi_base64_encode(&delivery->whole, data, size);
+    delivery->read_size += size;
+    restore_more(delivery);
+}
+
+/* ---- an address becomes a data: address ---------------------------------------------------------
+ */
 
 /* A data: address of what came; NULL: what is wrong with it stands in *out_reason. */
 static const char *encode(imagine_request_t *request, const imi_exchange_t *exchange,

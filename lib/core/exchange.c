@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/client.h"
+#include "core/divert.h"
 #include "core/log.h"
 #include "wire/assert.h"
 #include "wire/url.h"
@@ -41,6 +42,7 @@ int imi_exchange_start(imi_exchange_t *exchange) {
     exchange->redirect_count = 0;
     exchange->is_redirected = false;
     exchange->is_stream = false;
+    exchange->is_diverted = false;
     exchange->was_reset = NULL;
     imi_buf_init(&exchange->answer, mem, (size_t)exchange->response_size_max);
     return start_hop(exchange);
@@ -108,6 +110,11 @@ static void finish(imi_exchange_t *exchange, int error, const char *message) {
     exchange->on_done(exchange);
 }
 
+void imi_exchange_fail(imi_exchange_t *exchange, int error, const char *message) {
+    if (exchange->http != NULL)
+        finish(exchange, error, message);
+}
+
 static bool keep_headers(imi_exchange_t *exchange, const imagine_http_head_t *head) {
     imagine_header_t *kept =
         imi_arena_alloc(exchange->arena, (head->header_count + 1) * sizeof(*kept));
@@ -126,6 +133,12 @@ static bool keep_headers(imi_exchange_t *exchange, const imagine_http_head_t *he
 
 static bool is_redirect(int32_t status) {
     return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+static bool is_good_json(const imagine_http_head_t *head) {
+    const char *type = find_header(head->headers, head->header_count, "content-type");
+    return head->status >= 200 && head->status <= 299 && type != NULL &&
+           imi_text_has_nocase(imi_slice_of(type), "json");
 }
 
 /* As much as the head tells, so that a picture is not moved while it grows; a size that is made up
@@ -155,7 +168,8 @@ static void on_head(const imagine_http_head_t *head, void *user) {
             exchange->is_stream = true;
         }
     }
-    if (!exchange->is_stream && !exchange->is_redirected)
+    exchange->is_diverted = exchange->divert != NULL && is_good_json(head);
+    if (!exchange->is_stream && !exchange->is_redirected && !exchange->is_diverted)
         reserve_answer(exchange, head);
 }
 
@@ -164,12 +178,25 @@ static bool on_sse_event(void *user, const imi_sse_event_t *event) {
     return exchange->on_event(exchange, event);
 }
 
+static void divert(imi_exchange_t *exchange, const void *data, size_t data_size) {
+    int err = imi_divert_feed(exchange->divert, &exchange->answer, data, data_size);
+    if (err != 0)
+        finish(exchange, err,
+               err == IMAGINE_EPROTOCOL   ? "a picture in the answer is broken"
+               : err == IMAGINE_ETOOLARGE ? "the answer is larger than allowed"
+                                          : NULL);
+}
+
 static void on_body(const void *data, size_t data_size, void *user) {
     imi_exchange_t *exchange = user;
     bool was_reset = false;
     int err;
     if (exchange->is_redirected)
         return;
+    if (exchange->is_diverted) {
+        divert(exchange, data, data_size);
+        return;
+    }
     if (exchange->on_piece != NULL) {
         if (exchange->status == 200)
             exchange->on_piece(exchange, data, data_size);
@@ -253,5 +280,8 @@ static void on_end(const imagine_http_end_t *end, void *user) {
         finish(exchange, err, refused);
         return;
     }
-    finish(exchange, 0, NULL);
+    if (exchange->is_diverted && !imi_divert_may_end(exchange->divert))
+        finish(exchange, IMAGINE_EPROTOCOL, "the answer ends inside a picture");
+    else
+        finish(exchange, 0, NULL);
 }

@@ -39,17 +39,18 @@ struct imi_exchange {
     uint32_t timeout_ms;
     uint32_t stall_timeout_ms;
     uint64_t response_size_max;
-    bool is_guarded; /* an address that a stranger gave, or that a provider's answer holds */
     imi_exchange_cb on_done;
     imi_exchange_event_cb
         on_event; /* not NULL: a 200 of type text/event-stream is read as events */
     imi_exchange_piece_cb on_piece; /* not NULL: a 200's body is handed over; none is kept */
+    bool is_guarded; /* an address that a stranger gave, or that a provider's answer holds */
+    struct imi_divert *divert; /* not NULL: takes the pictures out of a JSON answer with a 2xx */
 
     /* the answer */
     int error; /* 0, or IMAGINE_E… */
+    int32_t status;
     bool was_sent;
     const char *message; /* in the arena */
-    int32_t status;
     const imagine_header_t *answer_headers;
     size_t answer_header_count;
     imi_buf_t answer; /* NUL-terminated */
@@ -59,14 +60,18 @@ struct imi_exchange {
     imi_sse_t sse;
     bool is_stream;
     bool is_redirected;
-    bool *was_reset; /* tells a callback's caller that the exchange went away under it */
+    bool is_diverted;
     uint32_t redirect_count;
+    bool *was_reset; /* tells a callback's caller that the exchange went away under it */
 };
 
 /* 0 or an error; then nothing was started. A running exchange must not move in memory. */
 int imi_exchange_start(imi_exchange_t *exchange);
 /* Stop and go on reading the answer. */
 void imi_exchange_pause(imi_exchange_t *exchange, bool is_paused);
+/* A running one ends so, inside this call; on one that has ended it does nothing. `message` is
+ * static. */
+void imi_exchange_fail(imi_exchange_t *exchange, int error, const char *message);
 /* The value of a header of the answer, the name in any case; NULL: none. */
 const char *imi_exchange_header(const imi_exchange_t *exchange, const char *name);
 /* Cancels if it is running, frees the answer. */

@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "core/cleanup.h"
+#include "core/spool.h"
 #include "core/upload.h"
+#include "wire/assert.h"
 
 bool imi_hosting_is_on(const imagine_t *im) {
     return im->hosting != NULL;
@@ -33,6 +35,17 @@ static int open_folder(imagine_t *im, imi_hosting_t *hosting, const char *path) 
 #endif
 }
 
+/* Without one, pictures wait in memory. */
+static void open_spool_folder(imagine_t *im, imi_hosting_t *hosting) {
+    hosting->spool_folder = hosting->folder;
+#ifdef IMAGINE_WITHOUT_LIBUV
+    (void)im;
+#else
+    if (hosting->has_s3)
+        (void)imagine_folder_uv_open(&hosting->spool_folder, im->io, NULL);
+#endif
+}
+
 static int open_hosting(imagine_t *im, imi_hosting_t *hosting,
                         const imi_hosting_settings_t *settings) {
     const imi_s3_settings_t *s3 = &settings->s3;
@@ -56,7 +69,8 @@ int imi_hosting_configure(imagine_t *im, const imi_hosting_settings_t *settings)
     imi_hosting_t *hosting = NULL;
     int err = 0;
     if (im->hosting != NULL &&
-        (!imi_list_is_empty(&im->hosting->uploads) || im->hosting->cleanup != NULL))
+        (!imi_list_is_empty(&im->hosting->uploads) || !imi_list_is_empty(&im->hosting->spools) ||
+         im->hosting->cleanup != NULL))
         return IMAGINE_EBUSY;
     if (is_wanted && im->io->http_pause == NULL)
         return IMAGINE_ENOTSUP; /* results pass through in pieces, at the slower end's pace */
@@ -66,6 +80,7 @@ int imi_hosting_configure(imagine_t *im, const imi_hosting_settings_t *settings)
             return IMAGINE_ENOMEM;
         imi_arena_init(&hosting->arena, &im->mem, 0);
         imi_list_init(&hosting->uploads);
+        imi_list_init(&hosting->spools);
         err = open_hosting(im, hosting, settings);
     }
     if (err != 0) {
@@ -75,8 +90,10 @@ int imi_hosting_configure(imagine_t *im, const imi_hosting_settings_t *settings)
     }
     imi_hosting_close(im, NULL, NULL);
     im->hosting = hosting;
-    if (hosting != NULL)
+    if (hosting != NULL) {
+        open_spool_folder(im, hosting);
         imi_upload_sweep(im);
+    }
     return 0;
 }
 
@@ -87,8 +104,9 @@ void imi_hosting_close(imagine_t *im, imagine_closed_cb closed, void *user) {
         while (!imi_list_is_empty(&hosting->uploads))
             imi_hosting_cancel(IMI_CONTAINER(hosting->uploads.next, imi_upload_t, link));
         imi_cleanup_cancel(hosting);
+        IMI_ASSERT(imi_list_is_empty(&hosting->spools)); /* they ended with their requests */
         im->hosting = NULL;
-        folder = hosting->folder;
+        folder = hosting->spool_folder; /* which is hosting->folder, where there is one */
         imi_arena_reset(&hosting->arena);
         imi_mem_free(&im->mem, hosting);
     }

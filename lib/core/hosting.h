@@ -21,9 +21,12 @@ typedef struct imi_hosting {
     bool has_s3;
     imi_s3_t s3;
     imagine_folder_t *folder; /* NULL: S3 */
-    const char *public_url;   /* in front of IMI_HOSTING_MEDIA; "": addresses of the server's own */
+    imagine_folder_t
+        *spool_folder;      /* what comes inside an answer goes there first; NULL: nowhere */
+    const char *public_url; /* in front of IMI_HOSTING_MEDIA; "": addresses of the server's own */
     uint64_t swept_at_ms;
     imi_list_t uploads; /* under way */
+    imi_list_t spools;
     struct imi_cleanup *cleanup;
 } imi_hosting_t;
 
@@ -46,6 +49,7 @@ bool imi_hosting_is_on(const imagine_t *im);
 bool imi_hosting_is_public(const imagine_t *im);
 
 typedef struct imi_upload imi_upload_t;
+typedef struct imi_spool imi_spool_t;
 /* `text`: the new address, or why there is none; dies when this returns. */
 typedef void (*imi_hosting_cb)(int error, const char *text, void *user);
 
@@ -53,6 +57,9 @@ typedef void (*imi_hosting_cb)(int error, const char *text, void *user);
  * the end. 0 and `on_done` later, once, or an error and never. */
 int imi_hosting_put(imagine_t *im, imi_slice_t bytes, bool is_base64, imi_hosting_cb on_done,
                     void *user, imi_upload_t **out);
+/* What is, or will be, in a file; borrowed likewise. It stays there when hosting fails. */
+int imi_hosting_put_spool(imagine_t *im, imi_spool_t *spool, imi_hosting_cb on_done, void *user,
+                          imi_upload_t **out);
 /* What lies at an address, guarded, at most 50 MiB of a picture and 512 MiB of a video. Likewise.
  */
 int imi_hosting_copy(imagine_t *im, const char *url, imi_hosting_cb on_done, void *user,

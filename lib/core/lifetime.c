@@ -23,6 +23,7 @@
 #define TIMEOUT_MS 300000
 #define RESPONSE_SIZE_MAX (64u * 1024 * 1024)
 #define DOOR_WAIT_MS 1
+#define FILES_WAIT_MS 5
 
 static void on_close_turn(void *user);
 static void on_sync_closed(void *user);
@@ -220,6 +221,11 @@ static void on_io_closed(void *user) {
 static void on_close_turn(void *user) {
     imagine_t *im = user;
     im->close_timer = NULL;
+    /* Without a timer there is no waiting for them. */
+    if (imi_request_wait_for_files(im) &&
+        (im->close_timer != NULL || im->io->timer_start(im->io->context, FILES_WAIT_MS,
+                                                        on_close_turn, im, &im->close_timer) == 0))
+        return;
     if (!imi_list_is_empty(&im->requests)) {
         /* The next one looks the list up again: a callback may have changed it. */
         while (!imi_list_is_empty(&im->requests)) {

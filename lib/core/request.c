@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "core/aside.h"
 #include "core/batch.h"
 #include "core/classify.h"
 #include "core/delivery.h"
@@ -505,12 +506,14 @@ void imi_request_call_ended(imagine_request_t *request, imagine_call_t *call) {
     if (call->error == 0) {
         request->kept = call;
         if (!atomic_load(&request->has_ended)) {
-            request->result.url = call->result->url;
-            request->result.url_size = call->result->url_size;
+            if (!imi_aside_is_in_result(call)) { /* else they are no addresses yet */
+                request->result.url = call->result->url;
+                request->result.url_size = call->result->url_size;
+                request->result.urls = call->result->urls;
+                request->result.url_count = call->result->url_count;
+            }
             request->result.text = call->result->text;
             request->result.usage_json = call->result->usage_json;
-            request->result.urls = call->result->urls;
-            request->result.url_count = call->result->url_count;
             request->result.revised_prompt = call->result->revised_prompt;
             request->result.width = call->result->width;
             request->result.height = call->result->height;
@@ -684,10 +687,15 @@ static void keep_outcome(imagine_request_t *request, bool has_succeeded, const c
 }
 
 void imi_request_succeed(imagine_request_t *request) {
+    if (request->kept != NULL && request->kept->result == NULL) {
+        imi_request_fail(request, IMAGINE_ECANCELED, "the picture was still on its way");
+        return;
+    }
     if (atomic_load(&request->has_ended)) {
         char *outcome = imi_result_outcome(request);
+        imi_mem_t mem = request->mem; /* the request may go */
         keep_outcome(request, outcome != NULL, outcome != NULL ? outcome : "out of memory");
-        imi_mem_free(&request->mem, outcome);
+        imi_mem_free(&mem, outcome);
         return;
     }
     finish(request);
@@ -737,8 +745,12 @@ static bool stop_work(imagine_request_t *request, bool is_closing) {
 }
 
 void imi_request_keep(imagine_request_t *request) {
-    char *outcome = imi_result_outcome(request);
-    imi_task_t *task = imi_task_new(request, "", 0, true);
+    char *outcome;
+    imi_task_t *task;
+    if (request->kept->result == NULL || imi_aside_is_in_result(request->kept))
+        return; /* a picture that is in a file yet: it was closing time that ended it */
+    outcome = imi_result_outcome(request);
+    task = imi_task_new(request, "", 0, true);
     if (task != NULL) {
         imi_task_ended(request->im, task, outcome != NULL,
                        outcome != NULL ? outcome : "out of memory");
@@ -787,6 +799,32 @@ void imi_request_give_up(imagine_request_t *reader) {
     imagine_request_release(reader);
 }
 
+/* As far as it has come, but pictures as a whole. May end the request. False: it was told so
+ * before.
+ */
+static bool hurry(imagine_request_t *request) {
+    if (imi_delivery_is_hurried(request))
+        return false;
+    stop_timer(request, &request->timer);
+    (void)arm_deadline(request, IMI_HURRY_MS); /* without one it takes what it takes */
+    imi_delivery_hurry(request);
+    return true;
+}
+
+bool imi_request_wait_for_files(imagine_t *im) {
+    bool is_waiting = false;
+    for (imi_list_t *link = im->requests.next; link != &im->requests;) {
+        imagine_request_t *request = IMI_CONTAINER(link, imagine_request_t, link);
+        link = link->next;
+        if (request->delivery == NULL || !imi_delivery_waits_for_file(request))
+            continue;
+        is_waiting = true;
+        if (hurry(request))
+            link = im->requests.next; /* the list may be another one now */
+    }
+    return is_waiting;
+}
+
 void imi_request_abandon(imagine_request_t *request, int error, bool is_closing) {
     if (atomic_load(&request->has_ended)) {
         if (!is_closing && error == IMAGINE_ECANCELED)
@@ -797,6 +835,8 @@ void imi_request_abandon(imagine_request_t *request, int error, bool is_closing)
             return;
         }
         if (request->delivery != NULL) { /* its result is at hand, as far as it has come */
+            if (!is_closing && hurry(request))
+                return;
             imi_delivery_stop(request);
             imi_request_succeed(request);
             return;
@@ -812,8 +852,10 @@ void imi_request_abandon(imagine_request_t *request, int error, bool is_closing)
         }
         return;
     }
-    if (request->delivery != NULL && (error == IMAGINE_ETIMEDOUT || request->job != NULL)) {
-        imi_delivery_stop(request); /* likewise; a job that closing ends has its record for it */
+    if (request->delivery != NULL && error == IMAGINE_ETIMEDOUT && hurry(request))
+        return; /* likewise */
+    if (request->delivery != NULL && request->job != NULL) {
+        imi_delivery_stop(request); /* a job that closing ends has its record for it */
         imi_request_succeed(request);
         return;
     }

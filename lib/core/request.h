@@ -147,5 +147,8 @@ void imi_request_succeed(imagine_request_t *request);
 void imi_request_keep(imagine_request_t *request);
 /* The caller leaves (IMAGINE_ECANCELED), or the deadline has passed (IMAGINE_ETIMEDOUT). */
 void imi_request_abandon(imagine_request_t *request, int error, bool is_closing);
+/* Before closing: do results lie in files yet? They end their requests as soon as they have been
+ * read, within IMI_HURRY_MS. */
+bool imi_request_wait_for_files(imagine_t *im);
 
 #endif

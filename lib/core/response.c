@@ -2,6 +2,7 @@
  * for a picture: that one stays where it lies in the answer. */
 #include <string.h>
 
+#include "core/aside.h"
 #include "core/call.h"
 #include "core/request.h"
 #include "wire/base64.h"
@@ -52,7 +53,7 @@ static void *remember(imagine_call_t *call, void *pointer) {
 
 const char *imagine_response_string(const imagine_http_response_t *response, const char *path) {
     imi_slice_t value = value_at(response, path);
-    if (imi_json_type(value) != IMI_JSON_STRING)
+    if (imi_json_type(value) != IMI_JSON_STRING || imi_aside_holds(response->call, value))
         return NULL;
     /* NULL also for an escaped NUL inside: such a text is none that we could pass on. */
     return imi_json_text(&response->call->arena, value, NULL);
@@ -60,7 +61,7 @@ const char *imagine_response_string(const imagine_http_response_t *response, con
 
 const char *imagine_response_json(const imagine_http_response_t *response, const char *path) {
     imi_slice_t value = value_at(response, path);
-    if (value.data == NULL)
+    if (value.data == NULL || imi_aside_holds(response->call, value))
         return NULL;
     return remember(response->call,
                     imi_arena_strndup(&response->call->arena, value.data, value.size));
@@ -180,7 +181,10 @@ const char *imagine_response_data_url(const imagine_http_response_t *response, c
     if (prefix == NULL)
         return NULL;
     prefix_size = strlen(prefix);
-    url = is_alone(response, path) ? data_url_in_place(call, text, prefix, prefix_size) : NULL;
+    /* What stands for a file has an address of its own. */
+    url = !imi_aside_holds(call, value) && is_alone(response, path)
+              ? data_url_in_place(call, text, prefix, prefix_size)
+              : NULL;
     if (url != NULL)
         return url;
     copy = remember(call, imi_arena_alloc(&call->arena, prefix_size + text.size + 1));
@@ -189,5 +193,6 @@ const char *imagine_response_data_url(const imagine_http_response_t *response, c
     memcpy(copy, prefix, prefix_size);
     memcpy(copy + prefix_size, text.data, text.size);
     copy[prefix_size + text.size] = '\0';
+    imi_aside_name(call, value, copy);
     return copy;
 }

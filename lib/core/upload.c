@@ -1,6 +1,6 @@
 /* upload.c: see upload.h.
  *
- *   bytes at hand ----------------------------------\
+ *   bytes at hand, or in a file --------------------\
  *   address -> download -> first bytes: what is it? ---> PUT to the bucket, or a file -> address
  *                  \-> (spool: all of it) -----------/
  *
@@ -10,6 +10,7 @@
 #include "core/upload.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/log.h"
@@ -63,12 +64,14 @@ static void stop(imi_upload_t *upload) {
     if (upload->file != NULL)
         hosting->folder->close(hosting->folder->self, upload->file);
     upload->file = NULL;
+    if (upload->spool != NULL)
+        imi_spool_leave(upload->spool);
     imi_exchange_reset(&upload->download);
-    upload->is_downloading = upload->is_paused = upload->is_writing = false;
+    upload->is_downloading = upload->is_paused = upload->is_writing = upload->is_reading = false;
     imi_buf_clear(&upload->put_answer);
     imi_buf_clear(&upload->window);
     upload->window_at = upload->at = upload->carry_at = upload->carry_size = 0;
-    upload->received_size = 0;
+    upload->received_size = upload->spool_at = 0;
     upload->put_status = 0;
 }
 
@@ -87,6 +90,7 @@ void imi_hosting_cancel(imi_upload_t *upload) {
 /* The end. `text` may lie in the upload's arena. */
 static void end(imi_upload_t *upload, int error, const char *text) {
     stop(upload);
+    upload->spool = NULL; /* whoever is told may read it */
     upload->on_done(error, text != NULL ? text : imagine_strerror(error), upload->user);
     imi_hosting_cancel(upload);
 }
@@ -96,27 +100,36 @@ static const char *extension_of(const char *mime) {
     return strcmp(mime, "image/jpeg") == 0 ? "jpg" : kind != NULL ? kind + 1 : "bin";
 }
 
+bool imi_upload_file_name(const imagine_t *im, const char *mime, char *out, size_t out_size) {
+    char hex[33];
+    uint8_t bytes[16];
+    if (im->io->random(im->io->context, bytes, sizeof(bytes)) != 0)
+        return false;
+    imi_hex(hex, bytes, sizeof(bytes));
+    return snprintf(out, out_size, "%s.%s", hex, extension_of(mime)) < (int)out_size;
+}
+
 /* 122 random bits for an object whose link is signed anyway; 128 for a file, whose name is all that
  * guards it. False: no memory, or no random bytes. */
 static bool set_name(imi_upload_t *upload) {
     imagine_t *im = upload->im;
-    const char *extension = extension_of(upload->mime);
-    char day[IMI_TIME_TEXT_SIZE], hex[33];
+    char day[IMI_TIME_TEXT_SIZE], hex[33], name[IMI_SPOOL_NAME_SIZE];
     uint8_t bytes[16];
-    if (im->io->random(im->io->context, bytes, sizeof(bytes)) != 0)
-        return false;
     if (!im->hosting->has_s3) {
-        imi_hex(hex, bytes, sizeof(bytes));
-        upload->name = imi_arena_printf(&upload->arena, "%s.%s", hex, extension);
+        upload->name = imi_upload_file_name(im, upload->mime, name, sizeof(name))
+                           ? imi_arena_strdup(&upload->arena, name)
+                           : NULL;
         return upload->name != NULL;
     }
+    if (im->io->random(im->io->context, bytes, sizeof(bytes)) != 0)
+        return false;
     bytes[6] = (uint8_t)(0x40 | (bytes[6] & 0x0F)); /* RFC 9562, version 4 */
     bytes[8] = (uint8_t)(0x80 | (bytes[8] & 0x3F));
     imi_hex(hex, bytes, sizeof(bytes));
     imi_time_format(day, im->io->unix_ms(im->io->context), false); /* "2026-01-08T…" */
     upload->name = imi_arena_printf(
         &upload->arena, IMI_HOSTING_PREFIX "%.4s%.2s%.2s/%.8s-%.4s-%.4s-%.4s-%.12s.%s", day,
-        day + 5, day + 8, hex, hex + 8, hex + 12, hex + 16, hex + 20, extension);
+        day + 5, day + 8, hex, hex + 8, hex + 12, hex + 16, hex + 20, extension_of(upload->mime));
     return upload->name != NULL;
 }
 
@@ -226,6 +239,71 @@ static int64_t take_bytes(imi_upload_t *upload, void *out, size_t capacity) {
         memcpy(out, upload->bytes.data + upload->at, size);
     upload->at += size;
     return (int64_t)size;
+}
+
+/* ---- what is in a file -------------------------------------------------------------------------
+ */
+
+static void feed(imi_upload_t *upload);
+
+/* It is all there. In memory, if the file failed. */
+static int start_spooled(imi_upload_t *upload) {
+    imi_spool_t *spool = upload->spool;
+    int err = spool->error;
+    if (err == 0 && spool->file == NULL) {
+        upload->bytes = (imi_slice_t){spool->memory.data, spool->memory.size};
+        upload->spool = NULL;
+        err = look_at_bytes(upload);
+    }
+    upload->size = spool->size;
+    upload->has_size = true;
+    return err == 0 ? start(upload) : err;
+}
+
+static void on_spool_changed(imi_spool_t *spool, void *user) {
+    imi_upload_t *upload = user;
+    int err;
+    if (!imi_spool_is_settled(spool))
+        return;
+    imi_spool_leave(spool);
+    err = start_spooled(upload);
+    if (err != 0)
+        end(upload, err, NULL);
+}
+
+int imi_hosting_put_spool(imagine_t *im, imi_spool_t *spool, imi_hosting_cb on_done, void *user,
+                          imi_upload_t **out) {
+    imi_upload_t *upload = upload_new(im, on_done, user);
+    int err = 0;
+    if (upload == NULL)
+        return IMAGINE_ENOMEM;
+    upload->spool = spool;
+    upload->mime = spool->mime;
+    if (imi_spool_is_settled(spool))
+        err = start_spooled(upload);
+    else
+        imi_spool_watch(spool, on_spool_changed, upload);
+    if (err != 0) {
+        imi_hosting_cancel(upload);
+        return err;
+    }
+    *out = upload;
+    return 0;
+}
+
+static void on_piece_read(int64_t result, const void *data, void *user) {
+    imi_upload_t *upload = user;
+    upload->is_reading = false;
+    if (result <= 0) {
+        end(upload, result < 0 ? (int)result : IMAGINE_EIO, "a picture's file cannot be read");
+        return;
+    }
+    if (imi_buf_append(&upload->window, data, (size_t)result) != 0) {
+        end(upload, IMAGINE_ENOMEM, NULL);
+        return;
+    }
+    upload->spool_at += (uint64_t)result;
+    feed(upload);
 }
 
 /* ---- what lies at an address ------------------------------------------------------------------
@@ -374,11 +452,23 @@ static int64_t take_window(imi_upload_t *upload, void *out, size_t capacity) {
     return (int64_t)size;
 }
 
+static int64_t take_spooled(imi_upload_t *upload, void *out, size_t capacity) {
+    int64_t size = take_window(upload, out, capacity);
+    int err = 0;
+    if (waiting_size(upload) == 0 && !upload->is_reading && upload->spool_at < upload->size) {
+        err = imi_spool_read(upload->spool, upload->spool_at, on_piece_read, upload);
+        upload->is_reading = err == 0;
+    }
+    return err != 0 ? err : size;
+}
+
 /* ---- where it goes ----------------------------------------------------------------------------
  */
 
 /* More of it, wherever it is; 0: nothing now, or nothing more. */
 static int64_t take(imi_upload_t *upload, void *out, size_t capacity) {
+    if (upload->spool != NULL)
+        return take_spooled(upload, out, capacity);
     if (upload->url != NULL && !upload->is_spooling)
         return take_window(upload, out, capacity);
     return upload->is_base64 ? take_base64(upload, out, capacity)
@@ -388,7 +478,7 @@ static int64_t take(imi_upload_t *upload, void *out, size_t capacity) {
 static int64_t read_body(void *out, size_t capacity, void *user) {
     imi_upload_t *upload = user;
     int64_t size = take(upload, out, capacity);
-    return size == 0 && !upload->is_downloading ? IMAGINE_EPROTOCOL : size;
+    return size == 0 && !upload->is_downloading && !upload->is_reading ? IMAGINE_EPROTOCOL : size;
 }
 
 static void on_put_head(const imagine_http_head_t *head, void *user) {
@@ -405,6 +495,12 @@ static const imagine_http_handler_t put_handler = {.size = sizeof(put_handler),
                                                    .on_body = on_put_body,
                                                    .on_end = on_put_ended};
 
+static void hash_spooled(const imi_spool_t *spool, char out[IMI_SIGV4_HASH_SIZE]) {
+    uint8_t digest[IMI_SHA256_SIZE];
+    imi_sha256_end(&spool->hash, digest);
+    imi_hex(out, digest, sizeof(digest));
+}
+
 static int start_put(imi_upload_t *upload) {
     imagine_t *im = upload->im;
     const imi_s3_t *s3 = &im->hosting->s3;
@@ -414,7 +510,10 @@ static int start_put(imi_upload_t *upload) {
     request.content_type = upload->mime;
     request.payload_hash = IMI_SIGV4_UNSIGNED;
     if (!s3->is_https) {
-        imi_sigv4_hash(hash, upload->bytes.data, upload->bytes.size);
+        if (upload->spool != NULL)
+            hash_spooled(upload->spool, hash);
+        else
+            imi_sigv4_hash(hash, upload->bytes.data, upload->bytes.size);
         request.payload_hash = imi_arena_strdup(&upload->arena, hash);
     }
     if (request.payload_hash == NULL ||
@@ -444,7 +543,15 @@ static int start_file(imi_upload_t *upload) {
     return err;
 }
 
+/* The file is where it belongs already. */
+static int publish(imi_upload_t *upload) {
+    upload->name = upload->spool->name;
+    return imi_spool_publish(upload->spool, on_finished, upload);
+}
+
 static int start_sink(imi_upload_t *upload) {
+    if (upload->spool != NULL && !upload->im->hosting->has_s3)
+        return publish(upload);
     if (!set_name(upload))
         return IMAGINE_ENOMEM;
     return upload->im->hosting->has_s3 ? start_put(upload) : start_file(upload);

@@ -4,6 +4,7 @@
 
 #include "core/exchange.h"
 #include "core/hosting.h"
+#include "core/spool.h"
 
 #define IMI_UPLOAD_WINDOW_SIZE (128u * 1024)          /* then a download is paused */
 #define IMI_UPLOAD_SPOOL_SIZE_MAX (64u * 1024 * 1024) /* of what has to be whole before it goes */
@@ -29,12 +30,17 @@ struct imi_upload {
     unsigned char carry[3]; /* a group of letters that the reader had no room for */
     size_t carry_at, carry_size;
 
+    /* or in a file */
+    imi_spool_t *spool; /* borrowed; NULL: it is not */
+    uint64_t spool_at;
+    bool is_reading;
+
     /* or behind an address */
     const char *url; /* NULL: in memory */
     imi_exchange_t download;
     bool is_downloading, is_paused;
     bool is_spooling; /* it has to be whole before it goes on */
-    imi_buf_t window; /* what has come and not gone, from window_at on */
+    imi_buf_t window; /* what has come, or was read, and not gone, from window_at on */
     size_t window_at;
     uint64_t received_size;
 
@@ -47,6 +53,8 @@ struct imi_upload {
     bool is_writing;
 };
 
+/* A name that nobody can guess, for a file of a folder. False: no random bytes. */
+bool imi_upload_file_name(const imagine_t *im, const char *mime, char *out, size_t out_size);
 /* Removes files that are too old, if that was not done lately: there is no timer for it that would
  * wake an idle process. */
 void imi_upload_sweep(imagine_t *im);

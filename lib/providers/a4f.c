@@ -14,6 +14,7 @@ static void generate(imagine_call_t *call) {
                           imagine_call_printf(call, "%ux%u", params->width, params->height));
     request.url = imagine_call_url(call, "/images/generations");
     request.body = body;
+    request.has_json_pictures = 1;
     imagine_call_http(call, &request, imi_openai_compat_on_pictured);
 }
 

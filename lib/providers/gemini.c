@@ -45,6 +45,7 @@ static void ask(imagine_call_t *call, const char *url, imagine_body_t *body,
     imagine_call_request_t request = with_key(call, &key);
     request.url = url;
     request.body = body;
+    request.has_json_pictures = 1;
     imagine_call_http(call, &request, on_response);
 }
 

@@ -59,6 +59,7 @@ static void ask_pictures(imagine_call_t *call, const char *path, imagine_body_t 
         imagine_body_put_int(body, "n", imagine_call_params(call)->count);
     request.url = imagine_call_url(call, path);
     request.body = body;
+    request.has_json_pictures = 1;
     imagine_call_http(call, &request, imi_openai_compat_on_pictured);
 }
 

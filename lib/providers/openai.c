@@ -87,6 +87,7 @@ static void ask_pictures(imagine_call_t *call, const char *path, imagine_body_t 
         put_size(call, body, *size);
     request.url = imagine_call_url(call, path);
     request.body = body;
+    request.has_json_pictures = 1;
     imagine_call_http(call, &request, on_pictured);
 }
 

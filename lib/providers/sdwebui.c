@@ -124,6 +124,7 @@ static void post(imagine_call_t *call, const char *path, const char *usual,
     request.body = imagine_body_whole(call, json);
     request.auth = IMAGINE_AUTH_BASIC;
     request.limit = IMAGINE_LIMIT_IMAGE;
+    request.has_json_pictures = 1;
     imagine_call_http(call, &request, on_response);
 }
 

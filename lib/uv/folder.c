@@ -3,6 +3,9 @@
  *
  *   create -> write* -> finish -> close        open -> read* -> close
  *
+ * A folder for temporary files has no names at all: a file is gone when it is closed, however the
+ * process ends.
+ *
  * The loop's thread never touches the disk: each step is one job on libuv's thread pool, at most
  * one at a time per file. While it is busy, what stands below `work` belongs to the worker. Closing
  * a busy file waits for its job, without a word; the buffers are the file's own for that. */
@@ -31,6 +34,7 @@ typedef struct folder {
     uv_loop_t *loop;
     const imagine_io_t *io;
     size_t busy_count; /* jobs, and files that are open */
+    bool is_temporary;
     bool is_destroyed;
     imagine_closed_cb closed;
     void *closed_user;
@@ -95,15 +99,26 @@ static int64_t error_of(int number) {
 
 #define PATH_SIZE_MAX 4096
 
-static int64_t write_all(imagine_file_t *file) {
+/* Not every file system has files without a name: there, a name is taken away at once. */
+static int open_new(const imagine_file_t *file) {
+    const folder_t *folder = file->folder;
     char path[PATH_SIZE_MAX];
+    int fd = folder->is_temporary ? open(folder->path, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600) : -1;
+    if (fd >= 0)
+        return fd;
+    set_path(path, sizeof(path), folder, true, file->name);
+    fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd >= 0 && folder->is_temporary)
+        (void)unlink(path);
+    return fd;
+}
+
+static int64_t write_all(imagine_file_t *file) {
     size_t at = 0;
-    if (file->fd < 0) {
-        set_path(path, sizeof(path), file->folder, true, file->name);
-        file->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (file->fd < 0)
-            return error_of(errno);
-    }
+    if (file->fd < 0)
+        file->fd = open_new(file);
+    if (file->fd < 0)
+        return error_of(errno);
     while (at < file->size) {
         ssize_t written = write(file->fd, file->buffer + at, file->size - at);
         if (written < 0 && errno != EINTR)
@@ -162,7 +177,7 @@ static int64_t close_file(const imagine_file_t *file) {
     char path[PATH_SIZE_MAX];
     if (file->fd >= 0)
         (void)close(file->fd);
-    if (file->is_new && file->fd >= 0) {
+    if (file->is_new && file->fd >= 0 && !file->folder->is_temporary) {
         set_path(path, sizeof(path), file->folder, true, file->name);
         (void)unlink(path);
     }
@@ -245,6 +260,14 @@ static void start_step(imagine_file_t *file, step_t step, imagine_folder_cb done
     (void)uv_queue_work(file->folder->loop, &file->work, work_on_file, on_worked);
 }
 
+/* A file may wait long for what comes next: it keeps no buffer meanwhile. */
+static void finish_step(imagine_file_t *file) {
+    imi_mem_free(NULL, file->buffer);
+    file->buffer = NULL;
+    file->buffer_size = 0;
+    file->done(file->result, NULL, file->user);
+}
+
 static void on_worked(uv_work_t *work, int status) {
     imagine_file_t *file = work->data;
     (void)status;
@@ -253,9 +276,10 @@ static void on_worked(uv_work_t *work, int status) {
         free_file(file);
     else if (file->is_closed)
         start_step(file, CLOSE, NULL, NULL);
+    else if (file->step == READ)
+        file->done(file->result, file->result > 0 ? file->buffer : NULL, file->user);
     else
-        file->done(file->result, file->step == READ && file->result > 0 ? file->buffer : NULL,
-                   file->user);
+        finish_step(file);
 }
 
 static bool reserve(imagine_file_t *file, size_t size) {
@@ -383,11 +407,18 @@ static bool is_folder(const char *path) {
 }
 
 int imagine_folder_uv_open(imagine_folder_t **out, const imagine_io_t *io, const char *path) {
-    size_t path_size = strlen(path);
+    char temporary[PATH_SIZE_MAX];
+    size_t path_size = sizeof(temporary);
+    bool is_temporary = path == NULL;
     folder_t *folder;
     *out = NULL;
     if (io->loop == NULL)
         return IMAGINE_ENOTSUP;
+    if (is_temporary && uv_os_tmpdir(temporary, &path_size) != 0)
+        return IMAGINE_EIO;
+    if (is_temporary)
+        path = temporary;
+    path_size = strlen(path);
     if (path_size + PATH_EXTRA > PATH_SIZE_MAX || !is_folder(path))
         return IMAGINE_EIO;
     folder = imi_mem_zalloc(NULL, sizeof(*folder) + path_size + 1);
@@ -407,6 +438,12 @@ int imagine_folder_uv_open(imagine_folder_t **out, const imagine_io_t *io, const
                                        .close = close_any,
                                        .clean_up = clean_up,
                                        .destroy = destroy};
+    if (is_temporary) {
+        folder->is_temporary = true;
+        folder->table.finish = NULL;
+        folder->table.open = NULL;
+        folder->table.clean_up = NULL;
+    }
     *out = &folder->table;
     return 0;
 }

@@ -18,6 +18,21 @@ void imi_sha256(uint8_t out[IMI_SHA256_SIZE], const void *data, size_t size) {
     SHA256_Final(out, &context); /* wipes the context */
 }
 
+_Static_assert(sizeof(SHA256_CTX) <= sizeof(imi_sha256_sum_t), "it lies in there");
+
+void imi_sha256_begin(imi_sha256_sum_t *sum) {
+    SHA256_Init((SHA256_CTX *)(void *)sum);
+}
+
+void imi_sha256_add(imi_sha256_sum_t *sum, const void *data, size_t size) {
+    SHA256_Update((SHA256_CTX *)(void *)sum, data, size);
+}
+
+void imi_sha256_end(const imi_sha256_sum_t *sum, uint8_t out[IMI_SHA256_SIZE]) {
+    imi_sha256_sum_t copy = *sum;
+    SHA256_Final(out, (SHA256_CTX *)(void *)&copy);
+}
+
 /* One of the two digests that RFC 2104 nests: the key with a pattern over it, then the data. */
 static void keyed_digest(uint8_t out[IMI_SHA256_SIZE], const uint8_t key[BLOCK_SIZE],
                          uint8_t pattern, const void *data, size_t size) {

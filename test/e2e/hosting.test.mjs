@@ -3,7 +3,8 @@
 // signature by itself; the AWS SDK, where npm can fetch it, is the judge of that.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, utimesSync, writeFileSync } from "node:fs";
+import http from "node:http";
 import path from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { eventually, pause, run, scratch, startServer, startUpstream } from "../support/harness.mjs";
@@ -244,6 +245,83 @@ describe("a folder", () => {
     const body = Buffer.from(await response.arrayBuffer());
     assert.ok(body.equals(readFileSync(path.join(folder, name))));
     assert.ok(during - before < 8 * 1024 * 1024, `${during - before} bytes more`);
+  });
+});
+
+// ---- large pictures inside JSON ----------------------------------------------------------------
+
+/** A provider in OpenAI's form: every answer holds one picture of 8 MB of letters. */
+async function startLargeProvider() {
+  const picture = Buffer.concat([PNG, randomBytes(6000000)]);
+  const answer = Buffer.from(JSON.stringify({ created: 1, data: [{ b64_json: picture.toString("base64"), revised_prompt: "a cat" }] }));
+  const server = http.createServer((request, response) => {
+    request.resume().on("end", () => {
+      response.writeHead(200, { "content-type": "application/json", "content-length": answer.length });
+      response.end(answer);
+    });
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  stops.push(() => (server.closeAllConnections(), server.close()));
+  return { picture, settings: { OPENAI_API_BASE: `http://127.0.0.1:${server.address().port}/v1`, OPENAI_TOKENS: "one" } };
+}
+
+const status = (server, name) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(readFileSync(`/proc/${server.pid}/status`, "utf8"))[1]) * 1024;
+
+describe("8 MB of base64 inside JSON", () => {
+  let provider, s3;
+  const large = (server) => server.post("/api/v1/generate", { model: "openai/gpt-image-1.5", prompt: "a cat" });
+  before(async () => {
+    provider = await startLargeProvider();
+    s3 = stopped(await startS3());
+  });
+  beforeEach(() => {
+    s3.objects.clear();
+    s3.control = {};
+  });
+
+  for (const place of ["a bucket", "a folder"]) {
+    test(`goes to ${place} byte by byte, 32 of them at once in 32 windows of memory`, async () => {
+      const folder = path.join(scratch(), "media");
+      const server = await serverWith({ ...provider.settings, ...(place === "a bucket" ? s3.settings : { MEDIA_DIR: folder }) });
+      const first = await large(server);
+      assert.equal(first.status, 200, first.text.slice(0, 200));
+      if (place === "a bucket") assert.ok([...s3.objects.values()][0].body.equals(provider.picture));
+      else assert.ok((await server.get(first.json.url)).body.equals(provider.picture));
+      await pause(300);
+      const rest = status(server, "VmRSS");
+      writeFileSync(`/proc/${server.pid}/clear_refs`, "5"); // the peak begins anew
+      const answers = await Promise.all(Array.from({ length: 32 }, () => large(server)));
+      const peak = status(server, "VmHWM") - rest;
+      for (const answer of answers) assert.match(answer.json.url ?? answer.text.slice(0, 200), place === "a bucket" ? /^http/ : /^\/media\//);
+      if (place === "a bucket") for (const { body } of s3.objects.values()) assert.ok(body.equals(provider.picture));
+      else for (const name of readdirSync(folder)) assert.ok(readFileSync(path.join(folder, name)).equals(provider.picture));
+      assert.equal(place === "a bucket" ? s3.objects.size : readdirSync(folder).length, 33);
+      assert.ok(peak < 32 * 256 * 1024 + 4 * 1024 * 1024, `${peak} bytes more`);
+    });
+  }
+
+  test("comes as it is when the bucket fails, and leaves no file open", async () => {
+    const server = await serverWith({ ...provider.settings, ...s3.settings });
+    s3.control = { fail: 500, failCount: 2 };
+    const answer = await large(server);
+    assert.equal(answer.status, 200, answer.text.slice(0, 200));
+    assert.equal(answer.json.url, `data:image/png;base64,${provider.picture.toString("base64")}`);
+    await eventually("the log says so", () => /hosting\.failed/.test(server.stderr));
+    const files = readdirSync(`/proc/${server.pid}/fd`).filter((fd) => {
+      try {
+        return / \(deleted\)$/.test(readlinkSync(`/proc/${server.pid}/fd/${fd}`));
+      } catch {
+        return false; // closed meanwhile
+      }
+    });
+    assert.deepEqual(files, []);
+  });
+
+  test("survives a temporary directory that does not exist", async () => {
+    const server = await serverWith({ ...provider.settings, ...s3.settings, TMPDIR: "/proc/nowhere" });
+    const answer = await large(server);
+    assert.ok(answer.json.url.startsWith(s3.endpoint), answer.text.slice(0, 200));
+    assert.ok([...s3.objects.values()][0].body.equals(provider.picture));
   });
 });
 

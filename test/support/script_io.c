@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "support/random.h"
 #include "wire/buf.h"
 #include "wire/multipart.h"
 #include "wire/str.h"
@@ -219,8 +220,14 @@ static void expect_request(script_io_t *script, const imagine_http_request_t *re
         imi_buf_append(&event->wanted, line.data, line.size);
         imi_buf_append_byte(&event->wanted, '\n');
     }
-    if (take_line(script, ">@", &line))
-        imi_buf_append(&event->wanted, picture, sizeof(picture));
+    if (take_line(script, ">@", &line)) {
+        int64_t size;
+        line = imi_slice_trim(line);
+        if (imi_parse_int64(line, &size))
+            script_append_picture(&event->wanted, (size_t)size);
+        else
+            imi_buf_append(&event->wanted, picture, sizeof(picture));
+    }
     if (request->body_read != NULL) {
         event->request = *request; /* compared when it is whole */
         return;
@@ -487,4 +494,17 @@ const imagine_io_t *script_io_table(const script_io_t *script) {
 const void *script_picture(size_t *out_size) {
     *out_size = sizeof(picture);
     return picture;
+}
+
+void script_append_picture(imi_buf_t *out, size_t size) {
+    uint64_t state = size, word = 0;
+    if (imi_buf_reserve(out, size) != 0)
+        abort();
+    for (size_t i = 0; i < size; i++, word >>= 8) {
+        if (i % sizeof(word) == 0)
+            word = random_next(&state);
+        out->data[out->size + i] = i < sizeof(picture) ? (char)picture[i] : (char)word;
+    }
+    out->size += size;
+    out->data[out->size] = '\0';
 }

@@ -6,6 +6,7 @@
  *     >> text                       its body: JSON is compared as JSON, a form line by line, as
  *                                   "name: value" or "name: @filename type size"
  *     >@ picture.png                its body: a picture (as image lines of transcripts)
+ *     >@ 40000                      its body: a picture of so many bytes
  *     < 200                         the answer; then its headers, as
  *     < Name: value
  *     << text                       its body, a line feed behind each line
@@ -20,6 +21,7 @@
 #include <stddef.h>
 
 #include "imagine/io.h"
+#include "wire/buf.h"
 
 typedef struct script_io script_io_t;
 
@@ -37,5 +39,7 @@ const char *script_io_complaint(script_io_t *script);
 
 /* A valid PNG of one pixel. */
 const void *script_picture(size_t *out_size);
+/* `size` bytes that begin as that one does; the same ones each time. */
+void script_append_picture(imi_buf_t *out, size_t size);
 
 #endif

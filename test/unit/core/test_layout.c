@@ -46,7 +46,7 @@ static const struct {
     ROW(imagine_verdict, size, message),
     ROW(imagine_provider, size, user),
     ROW(imagine_template_value, name, json),
-    ROW(imagine_call_request, size, accept_any_status),
+    ROW(imagine_call_request, size, reserved),
     ROW(imagine_storage_entry, key, value_size),
     ROW(imagine_storage_driver, size, watch),
     ROW(imagine_gateway_request, size, peer),
