@@ -25,6 +25,9 @@
 #include "wire/str.h"
 
 #define PATIENCE_MS 250
+#define LIST_PATIENCE_MS 5000
+#define END_MS 5000 /* however much is on its way */
+#define LATE_MS 20  /* a timer that is later was held up by us, not by the server */
 #define CONNECT_MS 2000
 #define REST_MIN_MS 50
 #define REST_MAX_MS 5000
@@ -32,7 +35,7 @@
 #define REASON_SIZE 160
 #define WATCHED_SIZE 64
 #define ID_SIZE 16
-#define SCAN_COUNT "100"
+#define SCAN_COUNT "16"                                  /* values may be a MiB each */
 #define KEY_SIZE (IMAGINE_STORAGE_KEY_SIZE_MAX + 64 + 1) /* with the prefix */
 
 typedef enum stage { RESTING, RESOLVING, CONNECTING, GREETING, READY } stage_t;
@@ -63,6 +66,7 @@ typedef struct job {
     redis_t *redis;
     imi_storage_operation_t *operation;
     uint64_t deadline_ms;
+    uint64_t end_ms; /* no excuse counts from here on */
     bool is_sent;
     imi_map_t seen;    /* list: keys that were told; SCAN may repeat some */
     char cursor[24];   /* list: where the next SCAN goes on */
@@ -74,7 +78,7 @@ struct redis {
     imi_arena_t arena;
     imi_redis_url_t url;
     link_t asks, hears;
-    imi_list_t jobs; /* oldest first; each has the same patience */
+    imi_list_t jobs; /* oldest first */
     imagine_timer_t *turn, *patience;
     char watched[WATCHED_SIZE]; /* "": nothing */
     imagine_storage_changed_cb on_changed;
@@ -85,6 +89,7 @@ struct redis {
     bool has_logged;
     size_t handle_count; /* sockets and lookups that libuv still has */
     bool is_finishing;
+    uint64_t heard_at_ms; /* of the server, anything */
 };
 
 static const char add_script[] =
@@ -144,8 +149,10 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
     (void)status; /* hiredis finds out by reading */
     if (status < 0)
         events = UV_READABLE;
-    if ((events & UV_READABLE) != 0)
+    if ((events & UV_READABLE) != 0) {
+        socket->redis->heard_at_ms = now_ms(socket->redis);
         redisAsyncHandleRead(hiredis);
+    }
     if ((events & UV_WRITABLE) != 0 && !uv_is_closing((uv_handle_t *)poll))
         redisAsyncHandleWrite(hiredis);
 }
@@ -512,10 +519,9 @@ static int command(job_t *job, redisCallbackFn *done, int count, const char *con
 
 static int scan(job_t *job);
 
+/* Nobody waits for a list, and a page of it may be large. */
 static void set_deadline(job_t *job) {
-    job->deadline_ms = now_ms(job->redis) + PATIENCE_MS;
-    imi_list_remove(&job->node); /* the list is in the order of deadlines */
-    imi_list_append(&job->redis->jobs, &job->node);
+    job->deadline_ms = job->end_ms = now_ms(job->redis) + LIST_PATIENCE_MS;
 }
 
 static int add_entry(job_t *job, const char *key, const redisReply *value) {
@@ -705,33 +711,55 @@ static int ask(job_t *job) {
 /* ---- turns -------------------------------------------------------------------------------------
  */
 
-static job_t *first_job(const redis_t *redis) {
-    return imi_list_is_empty(&redis->jobs) ? NULL : IMI_CONTAINER(redis->jobs.next, job_t, node);
+static job_t *most_urgent(const redis_t *redis) {
+    job_t *urgent = NULL;
+    for (imi_list_t *node = redis->jobs.next; node != &redis->jobs; node = node->next) {
+        job_t *job = IMI_CONTAINER(node, job_t, node);
+        if (urgent == NULL || job->deadline_ms < urgent->deadline_ms)
+            urgent = job;
+    }
+    return urgent;
 }
 
 static void on_patience_over(void *user);
 
 static void set_patience(redis_t *redis) {
     const imagine_io_t *io = redis->queue.io;
-    const job_t *job = first_job(redis);
+    const job_t *job = redis->patience == NULL ? most_urgent(redis) : NULL;
     uint64_t now = now_ms(redis);
-    if (job != NULL && redis->patience == NULL &&
+    if (job != NULL &&
         io->timer_start(io->context, job->deadline_ms > now ? job->deadline_ms - now : 0,
                         on_patience_over, redis, &redis->patience) != 0)
         redis->patience = NULL;
-    if (job == NULL)
+    if (imi_list_is_empty(&redis->jobs))
         stop_timer(redis, &redis->patience);
+}
+
+/* True: the server is answering, only not yet this one (much is on its way), or the timer came so
+ * late that answers may lie in the socket, unread. Then all get a little more time, to a limit. */
+static bool excuse(redis_t *redis, const job_t *urgent) {
+    uint64_t now = now_ms(redis);
+    bool is_answering = now - redis->heard_at_ms < PATIENCE_MS && urgent->is_sent;
+    if (now >= urgent->end_ms || (!is_answering && now <= urgent->deadline_ms + LATE_MS))
+        return false;
+    for (imi_list_t *node = redis->jobs.next; node != &redis->jobs; node = node->next) {
+        job_t *job = IMI_CONTAINER(node, job_t, node);
+        if (job->deadline_ms < now + LATE_MS)
+            job->deadline_ms = now + LATE_MS;
+    }
+    return true;
 }
 
 static void on_patience_over(void *user) {
     redis_t *redis = user;
-    job_t *job;
+    job_t *job = most_urgent(redis);
     redis->patience = NULL;
-    job = first_job(redis);
-    if (job != NULL && job->deadline_ms <= now_ms(redis) && redis->asks.hiredis != NULL)
-        give_up(&redis->asks, "the server does not answer"); /* ends all that were sent */
-    while ((job = first_job(redis)) != NULL && job->deadline_ms <= now_ms(redis))
-        job_end(job, IMAGINE_ETIMEDOUT);
+    if (job != NULL && job->deadline_ms <= now_ms(redis) && !excuse(redis, job)) {
+        if (redis->asks.hiredis != NULL)
+            give_up(&redis->asks, "the server does not answer"); /* ends all that were sent */
+        while ((job = most_urgent(redis)) != NULL && job->deadline_ms <= now_ms(redis))
+            job_end(job, IMAGINE_ETIMEDOUT);
+    }
     set_patience(redis);
     finish_if_done(redis);
 }
@@ -751,6 +779,7 @@ static void send_waiting(redis_t *redis) {
         job->redis = redis;
         job->operation = operation;
         job->deadline_ms = now_ms(redis) + PATIENCE_MS;
+        job->end_ms = now_ms(redis) + END_MS;
         imi_map_init(&job->seen, redis->queue.mem, NULL);
         imi_list_append(&redis->jobs, &job->node);
     }
