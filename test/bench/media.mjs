@@ -1,7 +1,10 @@
 // media.mjs: what run.mjs measures of large answers, streams and jobs. The provider and the callers
 // are this process; only the server's CPU time and memory count.
 import http from "node:http";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { startS3 } from "../support/s3.mjs";
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const median = (values) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
@@ -69,7 +72,58 @@ async function atOnce(count, total, start) {
 
 const status = (pid, name) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]) / 1024;
 
-export async function measureMedia({ section, row, startServer, stop, cpuSeconds, isQuick }) {
+/** Pictures of two sizes, 32 at once. `limit`: MiB of memory that so many bytes in flight may take. */
+async function measurePictures({ row, cpuSeconds, isQuick }, { key, api, generate, limit, isHosted, forget }) {
+  await atOnce(32, 64, async () => forget(await generate("b64=100")));
+  await pause(500);
+  const idle = status(api.pid, "VmRSS");
+  for (const [name, size, total] of [["1.5 MB", 1500000, isQuick ? 160 : 640], ["8 MB", 8000000, isQuick ? 32 : 128]]) {
+    writeFileSync(`/proc/${api.pid}/clear_refs`, "5"); // the peak begins anew
+    const cpu = cpuSeconds(api.pid), began = performance.now();
+    let bytes = 0, bad = 0;
+    await atOnce(32, total, async () => {
+      const answer = await generate(`b64=${size}`);
+      bytes += isHosted ? size : answer.size;
+      bad += answer.status !== 200 || (isHosted ? answer.size > 2000 : answer.size < size);
+      forget(answer);
+    });
+    row(`${key}_${size}_bad`, `${name}: without a good answer`, bad, "", { max: 0 });
+    row(`${key}_${size}_cpu_ms`, `${name}: CPU time an answer`, ((cpuSeconds(api.pid) - cpu) * 1000) / total, "ms", isHosted ? undefined : { max: size / 1500000 });
+    row(`${key}_${size}_mb_s`, `${name}: through the server (this process reads and writes it, too)`, bytes / 1000 / (performance.now() - began), "MB/s");
+    row(`${key}_${size}_peak_mib`, `${name}: peak over rest`, status(api.pid, "VmHWM") - idle, "MiB", { max: limit((32 * size) / 1024 / 1024) });
+  }
+  return idle;
+}
+
+const HOSTED_MIB = 32 * 0.25 + 2; // a window each, whatever the size, and what the allocator keeps
+
+/** The same where results are hosted: in a folder, and in a bucket that this process plays. */
+async function measureHosted(bench, base, agent) {
+  const folder = mkdtempSync(path.join(os.tmpdir(), "imagine-bench-media-"));
+  const s3 = await startS3();
+  const places = [
+    { title: "a folder (MEDIA_DIR)", key: "folder", settings: { MEDIA_DIR: folder }, forget: ({ head }) => rmSync(path.join(folder, path.basename(JSON.parse(head).url)), { force: true }) },
+    { title: "a bucket (S3_…, http: each body is hashed)", key: "bucket", settings: s3.settings, forget: () => s3.objects.clear() },
+  ];
+  try {
+    for (const { title, key, settings, forget } of places) {
+      bench.section(`The same into ${title}`);
+      const api = await bench.startServer({ OPENAI_API_BASE: base, OPENAI_TOKENS: "one", ...settings });
+      const generate = (prompt) => post(agent, api.port, "/api/v1/generate", { model: "openai/gpt-image-1.5", prompt });
+      try {
+        await measurePictures(bench, { key, api, generate, forget, isHosted: true, limit: () => HOSTED_MIB });
+      } finally {
+        await bench.stop(api.child);
+      }
+    }
+  } finally {
+    await s3.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+export async function measureMedia(bench) {
+  const { section, row, startServer, stop, cpuSeconds, isQuick } = bench;
   const provider = await startProvider();
   const base = `http://127.0.0.1:${provider.server.address().port}/v1`;
   const agent = new http.Agent({ keepAlive: true, maxSockets: 2000 });
@@ -77,26 +131,10 @@ export async function measureMedia({ section, row, startServer, stop, cpuSeconds
   const generate = (prompt, headers) => post(agent, api.port, "/api/v1/generate", { model: "openai/gpt-image-1.5", prompt }, headers);
   try {
     section("Pictures as base64 in JSON, 32 at once");
-    await atOnce(32, 64, () => generate("b64=100"));
-    await pause(500);
-    const idle = status(api.pid, "VmRSS");
-    for (const [name, size, total] of [["1.5 MB", 1500000, isQuick ? 160 : 640], ["8 MB", 8000000, isQuick ? 32 : 128]]) {
-      writeFileSync(`/proc/${api.pid}/clear_refs`, "5"); // the peak begins anew
-      const cpu = cpuSeconds(api.pid), began = performance.now();
-      let bytes = 0, bad = 0;
-      await atOnce(32, total, async () => {
-        const answer = await generate(`b64=${size}`);
-        bytes += answer.size;
-        bad += answer.status !== 200 || answer.size < size;
-      });
-      const key = `b64_${size}`, inFlight = (32 * size) / 1024 / 1024;
-      row(`${key}_bad`, `${name}: without a good answer`, bad, "", { max: 0 });
-      row(`${key}_cpu_ms`, `${name}: CPU time an answer`, ((cpuSeconds(api.pid) - cpu) * 1000) / total, "ms", { max: size / 1500000 });
-      row(`${key}_mb_s`, `${name}: through the server (this process reads and writes it, too)`, bytes / 1000 / (performance.now() - began), "MB/s");
-      row(`${key}_peak_mib`, `${name}: peak over rest`, status(api.pid, "VmHWM") - idle, "MiB", { max: 2 * inFlight });
-    }
+    const idle = await measurePictures(bench, { key: "b64", api, generate, limit: (inFlight) => 2 * inFlight, isHosted: false, forget: () => {} });
     await pause(10000);
     row("b64_rss_after", "resident memory 10 s after the burst, of that at rest", (status(api.pid, "VmRSS") / idle) * 100, "%", { max: 120 });
+    await measureHosted(bench, base, agent);
 
     section("Streamed text");
     const text = (prompt, onFirst) => post(agent, api.port, "/api/v1/text", { model: "gitee/qwen-3", prompt, stream: true }, {}, onFirst);

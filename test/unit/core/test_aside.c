@@ -12,6 +12,7 @@
 #include "imagine/provider.h"
 #include "core/client.h"
 #include "core/hosting.h"
+#include "core/request.h"
 #include "core/task.h"
 #include "support/check_main.h"
 #include "support/failing_mem.h"
@@ -616,16 +617,39 @@ END_TEST
 START_TEST(closing_the_client_closes_the_files) { /* _i: after so many steps */
     static const place_t places[] = {S3, FOLDER};
     for (size_t i = 0; i < 2; i++) {
+        bool is_paid;
         world_t world;
         imagine_request_t *request =
             start_story(&world, places[i], places[i] == S3 ? "403" : NULL, 1, 0);
         for (int step = 0; step < _i && world.done_count == 0; step++)
             script_io_step(world.script);
-        close_world(&world); /* aborts if a file or an exchange is left */
+        is_paid = request->delivery != NULL;
+        imagine_close(world.im, on_closed, &world);
+        run_until(&world, &world.closed_count); /* aborts if a file or an exchange is left */
+        world.im = NULL;
         ck_assert_int_eq(world.done_count, 1);
-        ck_assert(world.status == 0 || world.status == IMAGINE_ECANCELED);
+        ck_assert(world.status == 0 || (world.status == IMAGINE_ECANCELED && !is_paid));
+        check_not_cut(&world, BIG);
+        close_world(&world);
         imagine_request_release(request); /* behind the client's end */
     }
+}
+END_TEST
+
+START_TEST(closing_does_not_wait_for_a_disk_that_hangs) { /* _i: 1, nobody waits for it either */
+    world_t world;
+    imagine_request_t *request = start_story(&world, FOLDER, NULL, 0, 0);
+    while (request->delivery == NULL)
+        ck_assert(script_io_step(world.script));
+    world.folder.delay_ms = 60 * 60 * 1000; /* from now on */
+    if (_i == 1)
+        imagine_cancel(request);
+    while (_i == 1 && world.done_count == 0)
+        ck_assert(script_io_step(world.script));
+    imagine_request_release(request);
+    close_world(&world);
+    ck_assert_int_eq(world.done_count, 1);
+    ck_assert_int_ne(world.status, 0);
 }
 END_TEST
 
@@ -707,6 +731,7 @@ static Suite *aside_suite(void) {
     tcase_add_test(tests, a_deadline_does_not_wait_for_a_disk_that_hangs);
     tcase_add_loop_test(tests, a_caller_who_leaves_finds_all_of_it_later, 0, 60);
     tcase_add_loop_test(tests, closing_the_client_closes_the_files, 0, 60);
+    tcase_add_loop_test(tests, closing_does_not_wait_for_a_disk_that_hangs, 0, 2);
     tcase_add_test(tests, settings_wait_for_files);
     tcase_add_loop_test(tests, a_job_s_record_has_all_of_it, 0, 2);
     tcase_add_test(tests, parts_of_a_batch_bring_all_of_it);

@@ -157,6 +157,46 @@ START_TEST(it_is_read_from_anywhere) {
 }
 END_TEST
 
+START_TEST(a_new_file_can_be_read_by_whoever_writes_it) {
+    answer_t first = {0}, second = {0};
+    imagine_file_t *file = start_file(NAME);
+    write_text(file, "one ");
+    ck_assert_int_eq(folder->read(folder->self, file, 0, 50, on_done, &first), 0);
+    ck_assert_int_eq(wait_for(&first), 4);
+    ck_assert_str_eq(first.data, "one ");
+    write_text(file, "two"); /* behind it, wherever was read */
+    ck_assert_int_eq(folder->read(folder->self, file, 2, 50, on_done, &second), 0);
+    ck_assert_int_eq(wait_for(&second), 5);
+    ck_assert_str_eq(second.data, "e two");
+    ck_assert_int_eq(finish_file(file), 0);
+    folder->close(folder->self, file);
+}
+END_TEST
+
+START_TEST(a_temporary_file_has_no_name) {
+    bool is_destroyed = false;
+    imagine_folder_t *kept = folder;
+    imagine_file_t *file;
+    answer_t answer = {0};
+    setenv("TMPDIR", path, 1);
+    ck_assert_int_eq(imagine_folder_uv_open(&folder, io, NULL), 0);
+    unsetenv("TMPDIR");
+    ck_assert_ptr_null(folder->finish);
+    ck_assert_ptr_null(folder->open);
+    ck_assert_ptr_null(folder->clean_up);
+    file = start_file(NAME);
+    ck_assert_int_eq(write_text(file, "secret"), 6);
+    ck_assert_uint_eq(count_files(false), 0);
+    ck_assert_int_eq(folder->read(folder->self, file, 0, 50, on_done, &answer), 0);
+    ck_assert_int_eq(wait_for(&answer), 6);
+    ck_assert_str_eq(answer.data, "secret");
+    folder->close(folder->self, file);
+    folder->destroy(folder->self, on_destroyed, &is_destroyed);
+    uv_host_run_until(&is_destroyed);
+    folder = kept;
+}
+END_TEST
+
 START_TEST(what_is_not_finished_goes) { /* _i: 0 nothing written, 1 written, 2 while writing */
     answer_t answer = {0};
     imagine_file_t *file = start_file(NAME);
@@ -299,6 +339,8 @@ static Suite *folder_suite(void) {
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, what_is_finished_can_be_read);
     tcase_add_test(tests, it_is_read_from_anywhere);
+    tcase_add_test(tests, a_new_file_can_be_read_by_whoever_writes_it);
+    tcase_add_test(tests, a_temporary_file_has_no_name);
     tcase_add_loop_test(tests, what_is_not_finished_goes, 0, 3);
     tcase_add_test(tests, a_name_is_taken_once);
     tcase_add_loop_test(tests, a_name_of_another_kind_is_none, 0,

@@ -53,6 +53,27 @@ START_TEST(every_length_around_a_block_agrees_with_evp) {
 }
 END_TEST
 
+START_TEST(pieces_sum_up_to_the_whole) {
+    uint8_t data[300], out[IMI_SHA256_SIZE], expected[IMI_SHA256_SIZE];
+    for (size_t i = 0; i < sizeof(data); i++)
+        data[i] = (uint8_t)(i * 11);
+    for (size_t piece_size = 1; piece_size <= sizeof(data); piece_size++) {
+        imi_sha256_sum_t sum;
+        imi_sha256_begin(&sum);
+        for (size_t at = 0; at < sizeof(data); at += piece_size) {
+            size_t left = sizeof(data) - at;
+            imi_sha256_end(&sum, out); /* so far: it goes on all the same */
+            imi_sha256(expected, data, at);
+            ck_assert_int_eq(memcmp(out, expected, sizeof(out)), 0);
+            imi_sha256_add(&sum, data + at, left < piece_size ? left : piece_size);
+        }
+        imi_sha256_end(&sum, out);
+        imi_sha256(expected, data, sizeof(data));
+        ck_assert_msg(memcmp(out, expected, sizeof(out)) == 0, "pieces of %zu", piece_size);
+    }
+}
+END_TEST
+
 START_TEST(nothing_may_be_absent) {
     uint8_t out[IMI_SHA256_SIZE], empty[IMI_SHA256_SIZE];
     imi_sha256(out, NULL, 0);
@@ -137,6 +158,7 @@ static Suite *sha256_suite(void) {
     tcase_add_loop_test(tcase, the_standards_digests, 0, COUNT_OF(digest_cases));
     tcase_add_test(tcase, every_length_around_a_block_agrees_with_evp);
     tcase_add_test(tcase, nothing_may_be_absent);
+    tcase_add_test(tcase, pieces_sum_up_to_the_whole);
     tcase_add_loop_test(tcase, the_rfcs_macs, 0, COUNT_OF(mac_cases));
     tcase_add_test(tcase, a_key_of_a_block_is_not_hashed_and_a_longer_one_is);
     tcase_add_test(tcase, a_fingerprint_is_the_first_12_digits);
