@@ -374,11 +374,13 @@ static void start_step(imagine_call_t *call, const imagine_call_request_t *reque
     exchange->on_event = NULL;
     call->is_repeatable = request->is_repeatable != 0 || strcmp(exchange->method, "GET") == 0;
     if (on_event != NULL) {
+        const imagine_request_t *owner = call->request;
         /* A stream of events can be read once. A task's may take as long as the task. */
         call->is_repeatable = request->is_repeatable != 0;
         exchange->on_event = on_exchange_event;
         exchange->stall_timeout_ms = call->im->limits.image_ms;
-        exchange->timeout_ms = call->task_id != NULL ? 0 : call->im->limits.image_ms;
+        exchange->timeout_ms =
+            owner->task != NULL || owner->job != NULL ? 0 : call->im->limits.image_ms;
         if (call->request->params.on_piece != NULL) { /* a slow reader may take its time */
             exchange->stall_timeout_ms = call->im->limits.text_ms;
             exchange->timeout_ms = 0;

@@ -5,8 +5,8 @@
  *   2. POST {space}/gradio_api/call/{fn}      {"data": […]}     -> {"event_id": …}
  *   3. GET  {space}/gradio_api/call/{fn}/{id} events: heartbeat and generating say nothing,
  *      complete brings a JSON array with the file, error a text, JSON or null
- * An event stream can be read once, and leaving it cancels the work: a video's event is the task,
- * and this call its one reader. A Space that sleeps answers a page of text, with 200 sometimes. */
+ * An event stream can be read once, and leaving it may cancel the work: the event is the task, and
+ * this call its one reader. A Space that sleeps answers a page of text, with 200 sometimes. */
 #include "providers/gradio.h"
 
 #include <stdbool.h>
@@ -15,14 +15,13 @@
 #include "providers/builtin.h"
 #include "providers/openai_compat.h"
 
-#define PREDICT_S 60               /* a video, for a catalogue that does not say */
+#define PREDICT_S 60               /* a video, where the catalogue does not say */
 #define EXCERPT_CHARACTERS_MAX 200 /* of what a sleeping Space says */
 
 typedef struct job {
     imi_gradio_upload_t upload; /* first: the upload leaves itself as the call's state */
     const char *space;
     const char *fn; /* escaped */
-    bool is_task;
 } job_t;
 
 static void start_job(imagine_call_t *call);
@@ -159,19 +158,11 @@ static void generate(imagine_call_t *call) {
         start_job(call);
 }
 
-/* edit and upscale too: the pictures first */
+/* The pictures first. */
 static void work_on_pictures(imagine_call_t *call) {
     job_t *job = job_new(call);
     if (job != NULL)
         imi_gradio_upload(call, &job->upload);
-}
-
-static void video(imagine_call_t *call) {
-    job_t *job = job_new(call);
-    if (job == NULL)
-        return;
-    job->is_task = true;
-    imi_gradio_upload(call, &job->upload);
 }
 
 /* Gradio's form of a file, as JSON. */
@@ -225,15 +216,14 @@ static void start_job(imagine_call_t *call) {
 }
 
 static void on_started(imagine_call_t *call, const imagine_http_response_t *response) {
-    const job_t *job = imagine_call_state(call);
     const char *event_id = imagine_response_string(response, "event_id");
     if (event_id == NULL) {
         fail_asleep(call, response);
         return;
     }
-    if (job->is_task)
-        imagine_call_task(call, event_id,
-                          (uint32_t)imagine_call_option_int(call, "predict", PREDICT_S));
+    bool is_video = strcmp(imagine_call_action(call), "video") == 0;
+    imagine_call_task(call, event_id,
+                      (uint32_t)imagine_call_option_int(call, "predict", is_video ? PREDICT_S : 0));
     read_events(call, event_id);
 }
 
@@ -254,6 +244,15 @@ static void read_events(imagine_call_t *call, const char *event_id) {
         request.url =
             imagine_call_printf(call, "%s/gradio_api/call/%s/%s", job->space, job->fn, id);
     imagine_call_events(call, &request, on_event, on_stream_end);
+}
+
+static void classify(imagine_call_t *call, const imagine_http_response_t *response,
+                     imagine_verdict_t *verdict) {
+    const char *id = imagine_call_task_id(call);
+    if (response->status != 404 || id == NULL || id[0] == '\0')
+        return;
+    verdict->reason = IMAGINE_EUPSTREAM;
+    verdict->message = "the Space has lost the work: it restarted, or nobody was listening";
 }
 
 /* Where Spaces put the file, most telling first. A path on the Space stands for an address that the
@@ -361,9 +360,10 @@ const imagine_provider_t imi_provider_gradio = {
     .generate = generate,
     .edit = work_on_pictures,
     .text = text,
-    .video = video,
+    .video = work_on_pictures,
     .upscale = work_on_pictures,
     .resume = resume,
+    .classify = classify,
 };
 
 const imagine_provider_t imi_kind_gradio = {
@@ -372,7 +372,8 @@ const imagine_provider_t imi_kind_gradio = {
     .flags = IMAGINE_PROVIDER_TOKEN_OPTIONAL,
     .generate = generate,
     .edit = work_on_pictures,
-    .video = video,
+    .video = work_on_pictures,
     .upscale = work_on_pictures,
     .resume = resume,
+    .classify = classify,
 };

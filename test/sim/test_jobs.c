@@ -14,6 +14,8 @@ static const char job[] =
     "{\"model\":\"gitee/z-image-turbo\",\"prompt\":\"a cat\",\"seed\":5,\"async\":true}";
 static const char scope_job[] =
     "{\"model\":\"modelscope/flux-2\",\"prompt\":\"a cat\",\"async\":true}";
+static const char space_job[] =
+    "{\"model\":\"huggingface/z-image-turbo\",\"prompt\":\"a cat\",\"async\":true}";
 
 static sim_t *open_world(void) {
     sim_t *sim = sim_open(1);
@@ -148,6 +150,57 @@ START_TEST(what_the_provider_has_an_id_for_is_read_on_by_the_next_life) {
     ck_assert_str_eq(question->url, "https://c.t/1");
     sim_close(sim);
     sim_store_free(store);
+}
+END_TEST
+
+#define EVENTS "Content-Type: text/event-stream"
+/* Leaving a Space's event may cancel the work: some Spaces still have it, some do not. */
+START_TEST(an_event_of_a_space_is_read_on_by_the_next_life) { /* _i: is it still there? */
+    sim_store_t *store = sim_store_new();
+    sim_t *sim = open_world();
+    char task_id[64];
+    sim_attach_store(sim, store);
+    sim_run(sim, 10);
+    sim_reply(sim, 10, 200, "{\"event_id\":\"theirs\"}");
+    sim_stall(sim);
+    sim_request_t *request = sim_start(sim, "generate", space_job);
+    sim_run(sim, 500);
+    sim = next_life(sim, store, task_id, request);
+    if (_i == 1)
+        sim_reply_with(sim, 10, 200, EVENTS,
+                       "event: complete\ndata: [{\"url\":\"https://c.t/1\"}]\n\n");
+    else
+        sim_reply(sim, 10, 404, "{\"detail\":\"Event not found\"}");
+    sim_attach_store(sim, store);
+    sim_run(sim, 10000);
+    ck_assert_ptr_nonnull(strstr(sim->trace, "GET /gradio_api/call/generate_image/theirs"));
+    ck_assert_ptr_null(strstr(sim->trace, "POST"));
+    sim_request_t *question = ask(sim, "task-status", task_id);
+    ck_assert_str_eq(question->task_state, _i == 1 ? "success" : "failed");
+    if (_i == 1)
+        ck_assert_str_eq(question->url, "https://c.t/1");
+    else
+        ck_assert_ptr_nonnull(strstr(result_of(question)->message, "the Space has lost the work"));
+    sim_close(sim);
+    sim_store_free(store);
+}
+END_TEST
+
+/* A quota that the event tells of is another token's turn, though the work had an id. */
+START_TEST(a_space_whose_event_says_no_leaves_the_job_to_the_next_token) {
+    sim_t *sim = open_world();
+    ck_assert_int_eq(imagine_set_tokens(sim->im, "huggingface", "h1,h2"), 0);
+    sim_reply(sim, 10, 200, "{\"event_id\":\"e1\"}");
+    sim_reply_with(sim, 10, 200, EVENTS, "event: error\ndata: \"GPU quota exceeded\"\n\n");
+    sim_reply(sim, 10, 200, "{\"event_id\":\"e2\"}");
+    sim_reply_with(sim, 10, 200, EVENTS,
+                   "event: complete\ndata: [{\"url\":\"https://c.t/2\"}]\n\n");
+    sim_request_t *request = sim_start(sim, "generate", space_job);
+    sim_run(sim, 10000);
+    sim_request_t *question = ask(sim, "task-status", request->task_id);
+    ck_assert_str_eq(question->task_state, "success");
+    ck_assert_str_eq(question->url, "https://c.t/2");
+    sim_close(sim);
 }
 END_TEST
 
@@ -446,6 +499,8 @@ static Suite *jobs_suite(void) {
     tcase_add_test(tcase, a_job_waits_for_a_token_that_cools);
     tcase_add_test(tcase, what_may_have_been_carried_out_is_not_repeated_by_the_next_life);
     tcase_add_test(tcase, what_the_provider_has_an_id_for_is_read_on_by_the_next_life);
+    tcase_add_loop_test(tcase, an_event_of_a_space_is_read_on_by_the_next_life, 0, 2);
+    tcase_add_test(tcase, a_space_whose_event_says_no_leaves_the_job_to_the_next_token);
     tcase_add_loop_test(tcase, a_task_brings_its_token_sealed, 0,
                         (int)(sizeof(sealed_cases) / sizeof(sealed_cases[0])));
     tcase_add_test(tcase, an_outcome_is_told_by_the_next_life_too);
