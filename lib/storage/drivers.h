@@ -26,6 +26,12 @@ int imi_memory_open(const imi_mem_t *mem, const char *url,
 int imi_sqlite_open(const imi_mem_t *mem, const char *url,
                     const imagine_storage_driver_t **out_driver, void **out_self,
                     const char **out_reason);
+int imi_upstash_open(const imi_mem_t *mem, const char *url,
+                     const imagine_storage_driver_t **out_driver, void **out_self,
+                     const char **out_reason);
+int imi_cloudflare_open(const imi_mem_t *mem, const char *url,
+                        const imagine_storage_driver_t **out_driver, void **out_self,
+                        const char **out_reason);
 
 int imi_redis_open(const imi_mem_t *mem, const char *url,
                    const imagine_storage_driver_t **out_driver, void **out_self,

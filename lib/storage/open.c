@@ -28,8 +28,10 @@ static const struct {
     {"redis:", imi_redis_open},
     {"rediss:", imi_redis_open},
     {"sqlite:", imi_sqlite_open},
+    {"upstash:", imi_upstash_open},
+    {"cloudflare:", imi_cloudflare_open},
 };
-#define SCHEME_NAMES "memory:, redis:, sqlite:"
+#define SCHEME_NAMES "memory:, redis:, sqlite:, upstash:, cloudflare:"
 
 static int wrap(const imi_mem_t *mem, imagine_storage_t **out,
                 const imagine_storage_driver_t *driver, void *self);

@@ -184,10 +184,14 @@ imi_storage_operation_t *imi_storage_queue_pop(imi_storage_queue_t *queue) {
         return NULL;
     imi_storage_operation_t *operation =
         IMI_CONTAINER(queue->operations.next, imi_storage_operation_t, node);
+    imi_storage_queue_take(queue, operation);
+    return operation;
+}
+
+void imi_storage_queue_take(imi_storage_queue_t *queue, imi_storage_operation_t *operation) {
     imi_list_remove(&operation->node);
     queue->count--;
     queue->size -= waiting_size(operation);
-    return operation;
 }
 
 void imi_storage_operation_end(imi_storage_operation_t *operation) {

@@ -1,5 +1,5 @@
-/* queue.h: the half that the memory and the sqlite driver share. It checks and copies what is asked
- * of a storage, keeps it in order until the driver performs it, and ends each operation once.
+/* queue.h: the half that our drivers share. It checks and copies what is asked of a storage, keeps
+ * it in order until the driver performs it, and ends each operation once.
  *
  * The queue is the first member of a driver's `self`, so that the functions below stand in its
  * table as they are. */
@@ -89,6 +89,9 @@ int imi_storage_queue_swap(void *self, const char *key, const void *expected, si
 
 /* The oldest operation, which leaves the queue; NULL when there is none. */
 imi_storage_operation_t *imi_storage_queue_pop(imi_storage_queue_t *queue);
+
+/* Takes one that is not the oldest out of the queue. */
+void imi_storage_queue_take(imi_storage_queue_t *queue, imi_storage_operation_t *operation);
 
 /* Tells the operation's callback and frees the operation. Whatever the callback does, the queue
  * itself may only go after this has returned. */

@@ -10,7 +10,9 @@
 
 /* ---- addresses ---- */
 
-static char long_path[700]; /* filled by the suite */
+#define CLOUDFLARE "cloudflare:https://:token@api.test/client/v4/accounts/a/storage/kv/namespaces/n"
+
+static char long_path[700], long_prefix[700], long_token[5000]; /* filled by the suite */
 
 static const struct {
     const char *url;
@@ -21,7 +23,10 @@ static const struct {
     {"sqlite:/tmp/never-opened.db", 0, NULL},
     {"sqlite:///tmp/never-opened.db", 0, NULL},
     {"sqlite:never-opened.db", 0, NULL},
-    {NULL, IMAGINE_EINVAL, "must begin with one of memory:, redis:, sqlite:"},
+    {"upstash:https://:to%2Fken@db.upstash.io", 0, NULL},
+    {CLOUDFLARE, 0, NULL},
+    {NULL, IMAGINE_EINVAL,
+     "must begin with one of memory:, redis:, sqlite:, upstash:, cloudflare:"},
     {"", IMAGINE_EINVAL, "must begin with"},
     {"/tmp/state.db", IMAGINE_EINVAL, "must begin with"},
     {"Memory:", IMAGINE_EINVAL, "must begin with"},
@@ -36,6 +41,34 @@ static const struct {
     {"sesame word:x", IMAGINE_EINVAL, "must begin with"},
     {"https-very-long-sesame-scheme:x", IMAGINE_EINVAL, "must begin with"},
     {":sesame", IMAGINE_EINVAL, "must begin with"},
+    {"upstash:https://:t@h:8080/path/", 0, NULL},
+    {"upstash:http://:t@[::1]:8080?prefix=a%20b:", 0, NULL},
+    {"upstash:https://:t@h?prefix=", 0, NULL},
+    {"upstash:", IMAGINE_EINVAL, "go on with https://"},
+    {"upstash:rediss://:sesame@h", IMAGINE_EINVAL, "go on with https://"},
+    {"upstash:https://h", IMAGINE_EINVAL, "the token must stand in front"},
+    {"upstash:https://sesame@h", IMAGINE_EINVAL, "the token must stand in front"},
+    {"upstash:https://:@h", IMAGINE_EINVAL, "the token must stand in front"},
+    {"upstash:https://h/:sesame@", IMAGINE_EINVAL, "the token must stand in front"},
+    {"upstash:https://:sesame%0d%0aX:@h", IMAGINE_EINVAL, "a character that no token has"},
+    {"upstash:https://:sesame%00@h", IMAGINE_EINVAL, "a character that no token has"},
+    {"upstash:https://:sesame%2@h", IMAGINE_EINVAL, "broken %XX"},
+    {"upstash:https://:sesame@", IMAGINE_EINVAL, "no host that can be asked"},
+    {"upstash:https://:sesame@u:p@h", IMAGINE_EINVAL, "no host that can be asked"},
+    {"upstash:https://:sesame@h:99999", IMAGINE_EINVAL, "no host that can be asked"},
+    {"upstash:https://:sesame@h/p#f", IMAGINE_EINVAL, "only ?prefix= may follow"},
+    {"upstash:https://:sesame@h?token=x", IMAGINE_EINVAL, "only ?prefix= may follow"},
+    {"upstash:https://:sesame@h?prefix=a&token=x", IMAGINE_EINVAL, "only ?prefix= may follow"},
+    {"upstash:https://:sesame@h?prefix=%0a", IMAGINE_EINVAL, "what no key may hold"},
+    {"upstash:https://:sesame@h?prefix=%ff", IMAGINE_EINVAL, "what no key may hold"},
+    {"upstash:https://:sesame@h?prefix=%", IMAGINE_EINVAL, "broken %XX"},
+    {long_prefix, IMAGINE_EINVAL, "the prefix is too long"},
+    {long_token, IMAGINE_EINVAL, "the token is too long"},
+    {"cloudflare:https://:sesame@api.test", IMAGINE_EINVAL, "must end with /accounts/<id>"},
+    {"cloudflare:https://:sesame@api.test/accounts/a/storage/kv/namespaces/", IMAGINE_EINVAL,
+     "must end with /accounts/<id>"},
+    {"cloudflare:https://api.test/accounts/a/storage/kv/namespaces/n", IMAGINE_EINVAL,
+     "the token must stand in front"},
 };
 
 static void count(void *user) {
@@ -73,18 +106,28 @@ START_TEST(without_a_place_for_the_handle_nothing_is_opened) {
 }
 END_TEST
 
-START_TEST(without_memory_nothing_is_opened) { /* _i: memory:, sqlite: */
+static const struct {
+    const char *url;
+    size_t block_count; /* driver, handle, name, and the parts of the address */
+} opened[] = {
+    {"memory:", 3},
+    {"sqlite:/tmp/never-opened.db", 3},
+    {"upstash:https://:t@h?prefix=p", 6},
+    {CLOUDFLARE, 6},
+};
+
+START_TEST(without_memory_nothing_is_opened) { /* _i walks opened */
     for (size_t n = 1;; n++) {
         imagine_storage_t *storage = NULL;
         failing_mem_t failing;
         failing_mem_init(&failing, n);
-        int err = imi_storage_open(&failing.mem, &storage, url_cases[_i].url, NULL);
+        int err = imi_storage_open(&failing.mem, &storage, opened[_i].url, NULL);
         ck_assert_int_eq(err, failing.has_failed ? IMAGINE_ENOMEM : 0);
         ck_assert((storage != NULL) == (err == 0));
         imagine_storage_close(storage, NULL, NULL);
         ck_assert_uint_eq(failing.live_count, 0);
         if (!failing.has_failed) {
-            ck_assert_uint_eq(n, 4); /* driver, handle, name */
+            ck_assert_uint_eq(n, opened[_i].block_count + 1);
             return;
         }
     }
@@ -98,6 +141,8 @@ START_TEST(the_built_in_drivers_say_what_they_can) {
     } cases[] = {
         {"memory:", "memory", IMAGINE_STORAGE_IS_ATOMIC},
         {"sqlite:/tmp/x.db", "sqlite", IMAGINE_STORAGE_IS_SHARED | IMAGINE_STORAGE_IS_ATOMIC},
+        {"upstash:https://:t@h", "upstash", IMAGINE_STORAGE_IS_SHARED | IMAGINE_STORAGE_IS_ATOMIC},
+        {CLOUDFLARE, "cloudflare", IMAGINE_STORAGE_IS_SHARED},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         imagine_storage_t *storage = NULL;
@@ -279,10 +324,16 @@ static Suite *open_suite(void) {
     TCase *tests = tcase_create("open");
     memset(long_path, 'x', sizeof(long_path) - 1);
     memcpy(long_path, "sqlite:/", 8);
+    memset(long_prefix, 'x', sizeof(long_prefix) - 1);
+    memcpy(long_prefix, "upstash:https://:t@h?prefix=", 28);
+    memset(long_token, 'x', sizeof(long_token) - 1);
+    memcpy(long_token, "upstash:https://:", 17);
+    memcpy(long_token + sizeof(long_token) - 3, "@h", 2);
     tcase_add_loop_test(tests, an_address_names_a_driver_or_says_what_is_wrong, 0,
                         (int)(sizeof(url_cases) / sizeof(url_cases[0])));
     tcase_add_test(tests, without_a_place_for_the_handle_nothing_is_opened);
-    tcase_add_loop_test(tests, without_memory_nothing_is_opened, 0, 2);
+    tcase_add_loop_test(tests, without_memory_nothing_is_opened, 0,
+                        (int)(sizeof(opened) / sizeof(opened[0])));
     tcase_add_test(tests, the_built_in_drivers_say_what_they_can);
     tcase_add_test(tests, a_driver_is_copied_and_closed_once);
     tcase_add_test(tests, closing_nothing_is_fine);
