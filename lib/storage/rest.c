@@ -10,8 +10,10 @@
 #include "wire/time.h"
 #include "wire/url.h"
 
-/* Nobody waits for a storage, and the internet lies between: 250 ms would be too short. */
-#define CALL_MS 5000
+/* Nobody waits for a storage, and the internet lies between: 250 ms would be too short. The longer
+ * limit is for large values, as long as they move. */
+#define SILENCE_MS 5000
+#define CALL_MS 30000
 #define REPEAT_MS 200
 #define CLOSE_MS 2000
 /* After a 429 without a Retry-After, and at most, whatever the service says. */
@@ -280,6 +282,9 @@ static int start_exchange(imi_rest_call_t *call) {
         .header_count = call->content_type == NULL ? 1 : 2,
         .body = call->content_type == NULL ? NULL : &call->slice,
         .body_count = call->content_type == NULL ? 0 : 1,
+        .connect_timeout_ms = SILENCE_MS,
+        .first_byte_timeout_ms = SILENCE_MS,
+        .stall_timeout_ms = SILENCE_MS,
         .timeout_ms = CALL_MS,
         .response_size_max = call->answer_size_max,
     };

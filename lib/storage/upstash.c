@@ -395,8 +395,8 @@ static void start_list(upstash_t *upstash) {
 static void end_list(upstash_t *upstash, int status) {
     imi_storage_operation_t *list = upstash->list;
     upstash->list = NULL;
+    imi_rest_end(list, status); /* its entries borrow their keys */
     imi_map_reset(&upstash->keys);
-    imi_rest_end(list, status);
 }
 
 static int scan(upstash_t *upstash) {

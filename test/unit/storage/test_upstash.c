@@ -1,0 +1,46 @@
+/* test_upstash.c: "upstash:" against a stand-in in front of a real redis-server, and against
+ * scripts of what a service may answer. */
+#include "../../support/check_main.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../../support/failing_mem.h"
+#include "../../support/kv_server.h"
+#include "../../support/storage_conformance.h"
+#include "imagine/storage.h"
+#include "storage/drivers.h"
+
+/* Redis' clock is not ours. */
+#define SLACK_MS 150
+
+static void open_plain(storage_bench_t *bench) {
+    kv_bench_open_io(bench);
+    ck_assert_int_eq(imagine_storage_open(&bench->storage, kv_server_upstash(""), NULL), 0);
+}
+
+/* A prefix that Redis' patterns could read otherwise. */
+static void open_odd(storage_bench_t *bench) {
+    kv_bench_open_io(bench);
+    ck_assert_int_eq(
+        imagine_storage_open(&bench->storage, kv_server_upstash("%5Ba-z%5D%5C%2A%3F%20"), NULL), 0);
+}
+
+static const storage_target_t targets[] = {
+    {.name = "upstash", .open = open_plain, .close = kv_bench_close_io, .clock_slack_ms = SLACK_MS},
+    {.name = "upstash with an odd prefix",
+     .open = open_odd,
+     .close = kv_bench_close_io,
+     .clock_slack_ms = SLACK_MS},
+};
+
+static Suite *upstash_suite(void) {
+    Suite *suite = suite_create("storage/upstash");
+    TCase *conformance = storage_conformance(targets, sizeof(targets) / sizeof(targets[0]));
+    tcase_add_unchecked_fixture(conformance, kv_server_start, kv_server_stop);
+    suite_add_tcase(suite, conformance);
+    return suite;
+}
+
+IMI_CHECK_MAIN(upstash_suite)
