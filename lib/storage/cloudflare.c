@@ -143,12 +143,6 @@ int imi_cloudflare_open(const imi_mem_t *mem, const char *url,
     return 0;
 }
 
-static void reset(imi_rest_t *rest) {
-    cloudflare_t *cloudflare = (cloudflare_t *)rest;
-    imi_buf_reset(&cloudflare->cursor);
-    imi_arena_reset(&cloudflare->page);
-}
-
 static cloudflare_t *owner_of(const slot_t *slot) {
     return (cloudflare_t *)slot->call.rest;
 }
@@ -157,6 +151,14 @@ static void free_slot(slot_t *slot) {
     imi_rest_call_reset(&slot->call);
     imi_arena_reset(&slot->arena);
     slot->operation = NULL;
+}
+
+static void reset(imi_rest_t *rest) {
+    cloudflare_t *cloudflare = (cloudflare_t *)rest;
+    for (size_t i = 0; i < CALLS_MAX; i++)
+        free_slot(&cloudflare->slots[i]);
+    imi_buf_reset(&cloudflare->cursor);
+    imi_arena_reset(&cloudflare->page);
 }
 
 static slot_t *find_slot(cloudflare_t *cloudflare) {
