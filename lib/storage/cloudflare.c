@@ -602,6 +602,8 @@ static int read_page(cloudflare_t *cloudflare, slot_t *slot) {
         return err;
     imi_slice_t found = imi_json_get(document, "result");
     imi_slice_t cursor = imi_json_get(document, "result_info.cursor");
+    if (cursor.data == NULL) /* which of the two depends on whom one asks */
+        cursor = imi_json_get(document, "result_info.cursors.after");
     if (imi_json_type(found) != IMI_JSON_ARRAY)
         return IMAGINE_EPROTOCOL;
     list->entries = imi_arena_alloc(&list->answer, PAGE_COUNT * sizeof(*list->entries));

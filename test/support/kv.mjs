@@ -34,10 +34,10 @@ class Refusal extends Error {
 
 // ---- redis-server ------------------------------------------------------------------------------
 
-/** Reads one answer of Redis at `at`: [value, end]; undefined: not all of it is there yet. */
+/** Reads one answer of Redis at `at`: [value, end]; or a number: so many bytes are needed at least. */
 function readReply(data, at) {
   const lineEnd = data.indexOf("\r\n", at);
-  if (lineEnd < 0) return undefined;
+  if (lineEnd < 0) return data.length + 1;
   const line = data.toString("utf8", at + 1, lineEnd);
   let end = lineEnd + 2;
   switch (data[at]) {
@@ -49,14 +49,14 @@ function readReply(data, at) {
       return [Number(line), end];
     case 0x24: // $
       if (line === "-1") return [null, end];
-      if (data.length < end + Number(line) + 2) return undefined;
+      if (data.length < end + Number(line) + 2) return end + Number(line) + 2;
       return [data.subarray(end, end + Number(line)), end + Number(line) + 2];
     case 0x2a: {
       if (line === "-1") return [null, end];
       const items = [];
       for (let i = 0; i < Number(line); i++) {
         const item = readReply(data, end);
-        if (!item) return undefined;
+        if (typeof item === "number") return item;
         items.push(item[0]);
         end = item[1];
       }
@@ -69,16 +69,26 @@ function readReply(data, at) {
 
 class Redis {
   constructor(child, socket, folder) {
-    Object.assign(this, { child, socket, folder, waiting: [], pieces: [], size: 0 });
+    Object.assign(this, { child, socket, folder, waiting: [], pieces: [], size: 0, needed: 1 });
     socket.on("data", (piece) => this.take(piece));
     socket.on("error", () => {});
   }
 
   take(piece) {
     this.pieces.push(piece);
-    let data = Buffer.concat(this.pieces), at = 0;
-    for (let reply; this.waiting.length > 0 && (reply = readReply(data, at)); at = reply[1]) this.waiting.shift()(reply[0]);
-    this.pieces = at === data.length ? [] : [data.subarray(at)];
+    this.size += piece.length;
+    if (this.size < this.needed) return;
+    const data = Buffer.concat(this.pieces);
+    let at = 0;
+    while (this.waiting.length > 0) {
+      const reply = readReply(data, at);
+      this.needed = typeof reply === "number" ? reply - at : 1;
+      if (typeof reply === "number") break;
+      this.waiting.shift()(reply[0]);
+      at = reply[1];
+    }
+    this.pieces = [data.subarray(at)];
+    this.size = data.length - at;
   }
 
   ask(words) {
@@ -200,7 +210,9 @@ function readUpload({ headers, body }) {
   if (!(headers["content-type"] ?? "").startsWith("multipart/form-data")) return { value: body };
   let parts;
   try {
-    parts = parseMultipart(headers["content-type"], body);
+    let size = body.length; // an empty epilogue is fine, and Cloudflare's own client sends one
+    while (body.toString("latin1", size - 4, size) === "\r\n\r\n") size -= 2;
+    parts = parseMultipart(headers["content-type"], body.subarray(0, size));
   } catch (error) {
     throw new Refusal(400, `could not parse the form: ${error.message}`, 10012);
   }
