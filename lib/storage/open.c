@@ -24,12 +24,9 @@ static const struct {
     const char *scheme;
     imi_storage_driver_open open;
 } schemes[] = {
-    {"memory:", imi_memory_open},
-    {"redis:", imi_redis_open},
-    {"rediss:", imi_redis_open},
-    {"sqlite:", imi_sqlite_open},
-    {"upstash:", imi_upstash_open},
-    {"cloudflare:", imi_cloudflare_open},
+    {"memory:", imi_memory_open},   {"redis:", imi_redis_open},
+    {"rediss:", imi_redis_open},    {"sqlite:", imi_sqlite_open},
+    {"upstash:", imi_upstash_open}, {"cloudflare:", imi_cloudflare_open},
 };
 #define SCHEME_NAMES "memory:, redis:, sqlite:, upstash:, cloudflare:"
 
