@@ -1,8 +1,9 @@
 // kv.test.mjs: the stand-ins for Upstash and Workers KV, judged: the services' public clients from
 // npm, `@upstash/redis` and `cloudflare`, work with them, and what the real services refuse they
-// refuse. The drivers' own tests trust them.
+// refuse. The drivers' own tests trust them. Last, a server that keeps its state in Workers KV.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { eventually, startServer, startUpstream } from "../support/harness.mjs";
 import { cloudflareToken, startKv, upstashToken } from "../support/kv.mjs";
 import { fetchPackages } from "../support/npm.mjs";
 
@@ -157,4 +158,32 @@ describe("the stand-in for Workers KV refuses", () => {
       assert.equal(json.success, false);
       assert.equal(typeof json.errors[0].code, "number");
     });
+});
+
+// ---- a server on it ----------------------------------------------------------------------------
+
+test("a server says how weak Workers KV is, and remembers there what it learned of a token", async (t) => {
+  const upstream = await startUpstream();
+  t.after(() => upstream.stop());
+  const env = { ...upstream.settings, GITEE_TOKENS: "gitee-one,gitee-two", RATE_LIMIT: "0", CF_API_BASE: `${kv.cloudflare}/client/v4`, CF_ACCOUNT_ID: account, CF_KV_NAMESPACE_ID: "server", CF_API_TOKEN: cloudflareToken };
+  const cat = { model: "gitee/z-image-turbo", prompt: "a cat" };
+  const exhausted = async (server) => (await server.get("/api/v1/token-stats?provider=gitee")).json.exhausted;
+  const first = await startServer({ env });
+  await upstream.control({ tokens: { "gitee-one": { state: "exhausted", shape: "429" } } });
+  for (let i = 0; i < 2; i++) assert.equal((await first.post("/api/v1/generate", cat)).status, 200);
+  assert.equal(await exhausted(first), 1);
+  await first.stop();
+  const second = await startServer({ env });
+  await eventually("it is remembered", async () => (await exhausted(second)) === 1 || undefined);
+  await second.stop();
+  for (const { log } of [first, second]) {
+    assert.match(log, /storage\.weak driver=cloudflare atomic=0/);
+    assert.ok(!log.includes(cloudflareToken) && !log.includes("storage.failed"), log);
+  }
+  const list = await (await askCloudflare("GET", "keys", { namespace: "server" })).json();
+  assert.ok(list.result.length > 0);
+  for (const { name } of list.result) {
+    const record = await (await askCloudflare("GET", `values/${encodeURIComponent(name)}`, { namespace: "server" })).text();
+    assert.ok(!/gitee-one|gitee-two/.test(name + record), `a token is in ${name}`);
+  }
 });

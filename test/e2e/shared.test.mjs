@@ -5,10 +5,11 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import { eventually, pause, scratch, startServer, startUpstream } from "../support/harness.mjs";
+import { startKv, upstashToken } from "../support/kv.mjs";
 import { startReceiver } from "../support/receiver.mjs";
 import { startRedis } from "../support/redis.mjs";
 
-const SECRETS = ["gitee-one", "gitee-two", "scope-one", "seal-key", "signing-secret", "redis-pass"];
+const SECRETS = ["gitee-one", "gitee-two", "scope-one", "seal-key", "signing-secret", "redis-pass", upstashToken];
 const cat = { model: "gitee/z-image-turbo", prompt: "a cat" };
 const slowCat = { model: "modelscope/flux-2", prompt: "a cat" };
 
@@ -35,6 +36,16 @@ const storages = {
       async dump() {
         const keys = (await redis.ask("KEYS", "*")).match(/^[^*$+:\r\n][^\r\n]*$/gm) ?? [];
         return (await Promise.all(keys.map(async (key) => key + (await redis.ask("GET", key))))).join("\n");
+      },
+    };
+  },
+  async upstash() {
+    const kv = stopped(await startKv());
+    return {
+      settings: { KV_REST_API_URL: kv.upstash, KV_REST_API_TOKEN: upstashToken },
+      async dump() {
+        const keys = await kv.redis("KEYS", "*");
+        return (await Promise.all(keys.map(async (key) => key + (await kv.redis("GET", key))))).join("\n");
       },
     };
   },
