@@ -25,6 +25,9 @@ typedef struct storage_target {
     /* 0: expiry follows io->unix_ms, to the millisecond. Else the driver goes by a clock that we
      * cannot move, and this much after its time a value must be gone. */
     uint32_t clock_slack_ms;
+    /* Sets bench->storage to another handle on the storage that open() made last, over the same io
+     * table. NULL: nobody can share it. */
+    void (*join)(storage_bench_t *bench);
 } storage_target_t;
 
 struct storage_bench {
@@ -37,6 +40,7 @@ struct storage_bench {
     void *context;
     size_t asked_count, ended_count; /* operations accepted, and those that called back */
     size_t closed_count;
+    bool is_joined; /* the loop, the io table and what open() made are another bench's */
     bool is_inside; /* a driver's function is on the stack: no callback may run */
 };
 
@@ -48,6 +52,8 @@ TCase *storage_conformance(const storage_target_t *targets, size_t target_count)
 
 /* Opens and starts. */
 storage_bench_t *storage_bench_open(const storage_target_t *target);
+/* Another handle on the storage of `first`, on the same loop; to be closed before `first`. */
+storage_bench_t *storage_bench_join(const storage_bench_t *first);
 /* Closes, and fails the test unless every operation has called back once and `closed` after it. */
 void storage_bench_close(storage_bench_t *bench);
 /* Only the storage: the bench stays for a look at its log. */
@@ -57,6 +63,9 @@ int storage_bench_set(storage_bench_t *bench, const char *key, const char *value
 int storage_bench_set_bytes(storage_bench_t *bench, const char *key, const void *value, size_t size,
                             uint64_t ttl_ms);
 int storage_bench_remove(storage_bench_t *bench, const char *key);
+/* Texts; NULL: nothing is there, or is to be left. */
+int storage_bench_swap(storage_bench_t *bench, const char *key, const char *expected,
+                       const char *value, uint64_t ttl_ms);
 /* The sum, or the status when it is an error in `*status`. */
 int64_t storage_bench_add(storage_bench_t *bench, const char *key, int64_t amount, uint64_t ttl_ms,
                           int *status);

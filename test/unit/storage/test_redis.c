@@ -90,13 +90,17 @@ static void open_url(storage_bench_t *bench, const char *url) {
     ck_assert_msg(imagine_storage_open(&bench->storage, url, &message) == 0, "%s", message);
 }
 
-static void open_redis(storage_bench_t *bench) {
+static void join_redis(storage_bench_t *bench) {
     char url[64];
+    snprintf(url, sizeof(url), "redis://127.0.0.1:%d/3?prefix=im%%2A:", port);
+    open_url(bench, url);
+}
+
+static void open_redis(storage_bench_t *bench) {
     if (server <= 0)
         setup();
     freeReplyObject(ask("FLUSHALL"));
-    snprintf(url, sizeof(url), "redis://127.0.0.1:%d/3?prefix=im%%2A:", port);
-    open_url(bench, url);
+    join_redis(bench);
 }
 
 static void close_redis(storage_bench_t *bench) {
@@ -104,8 +108,11 @@ static void close_redis(storage_bench_t *bench) {
     kill_server();
 }
 
-static const storage_target_t targets[] = {
-    {.name = "redis", .open = open_redis, .close = close_redis, .clock_slack_ms = 100}};
+static const storage_target_t targets[] = {{.name = "redis",
+                                            .open = open_redis,
+                                            .close = close_redis,
+                                            .clock_slack_ms = 100,
+                                            .join = join_redis}};
 
 /* ---- addresses ---------------------------------------------------------------------------------
  */
@@ -245,36 +252,6 @@ START_TEST(a_full_server_says_no) {
 }
 END_TEST
 
-static void on_changed(const char *key, void *user) {
-    snprintf(user, 64, "%s", key != NULL ? key : "(anything)");
-}
-
-START_TEST(what_one_changes_the_other_hears_and_not_itself) {
-    setup();
-    storage_bench_t *a = storage_bench_open(&plain), *b = storage_bench_open(&plain);
-    char heard_a[64] = "", heard_b[64] = "";
-    ck_assert_int_eq(a->driver->watch(a->self, "live/", on_changed, heard_a), 0);
-    ck_assert_int_eq(b->driver->watch(b->self, "live/", on_changed, heard_b), 0);
-    for (int i = 0; i < 20; i++) { /* both have subscribed by then */
-        (void)storage_bench_get(b, "x");
-        (void)storage_bench_get(a, "x");
-        usleep(5000);
-    }
-    ck_assert_int_eq(storage_bench_set(a, "dead/x", "1", 0), 0);
-    ck_assert_int_eq(storage_bench_set(a, "live/x", "1", 0), 0);
-    for (int i = 0; i < 50 && heard_b[0] == '\0'; i++) {
-        (void)storage_bench_get(b, "x");
-        (void)storage_bench_get(a, "x");
-        usleep(5000);
-    }
-    ck_assert_str_eq(heard_b, "live/x");
-    ck_assert_str_eq(heard_a, "");
-    storage_bench_close(a);
-    storage_bench_close(b);
-    kill_server();
-}
-END_TEST
-
 static Suite *redis_suite(void) {
     Suite *suite = suite_create("redis");
     TCase *moods = tcase_create("moods");
@@ -286,7 +263,6 @@ static Suite *redis_suite(void) {
     tcase_add_test(moods, a_server_that_was_killed_is_found_again);
     tcase_add_test(moods, without_a_server_everything_fails_soon_and_closing_works);
     tcase_add_test(moods, a_full_server_says_no);
-    tcase_add_test(moods, what_one_changes_the_other_hears_and_not_itself);
     suite_add_tcase(suite, moods);
     return suite;
 }

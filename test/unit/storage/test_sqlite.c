@@ -64,7 +64,7 @@ static void close_fresh(storage_bench_t *bench) {
 }
 
 static const storage_target_t fresh_target = {
-    .name = "sqlite", .open = open_fresh, .close = close_fresh};
+    .name = "sqlite", .open = open_fresh, .close = close_fresh, .join = open_path};
 static const storage_target_t path_target = {.name = "sqlite at a path", .open = open_path};
 
 static void run_sql(const char *sql) {
