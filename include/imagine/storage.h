@@ -96,7 +96,9 @@ typedef struct imagine_storage_driver {
  *   "memory:"                 nothing outlives the process
  *   "redis://user:password@host:6379/0"   a Redis server (from 6 on), or rediss://
  *     with TLS where the build has it. User, password, port and database may be left out.
- *     Not a Cluster, not Sentinel.
+ *     Not a Cluster, not Sentinel. hiredis writes to its socket with write(): a host that must not
+ *     end by SIGPIPE when a server closes its connection ignores that signal (we install no handler
+ *     in a process that is not ours).
  *   "upstash:https://:token@host"   Upstash Redis over HTTP (the REST address and its token)
  *   "cloudflare:https://:token@api.cloudflare.com/client/v4/accounts/<id>/storage/kv/namespaces/<id>"
  *     Workers KV over HTTP: no step is atomic there, and others see a change up to a minute late

@@ -8,8 +8,8 @@
  * many commands on the way together; Redis answers in their order. Each has 250 ms, also for
  * waiting until there is a connection: then the connection is given up, because a late answer must
  * not be taken for another one's. While it rests, everything fails at once, and the caller goes on
- * from memory. A write to a connection that the server has closed raises SIGPIPE, as everything of
- * libuv does: a host ignores that signal (imagine-server does). */
+ * from memory. A write to a connection that the server has closed raises SIGPIPE, for hiredis calls
+ * write(): a host ignores that signal (imagine/storage.h says so, imagine-server does). */
 #include <hiredis/async.h>
 #include <hiredis/hiredis.h>
 #include <inttypes.h>
