@@ -84,7 +84,6 @@ struct redis {
     imagine_storage_changed_cb on_changed;
     void *watch_user;
     char id[ID_SIZE + 1]; /* of ours, in what we tell others */
-    char reason[REASON_SIZE];
     uint64_t logged_at_ms;
     bool has_logged;
     size_t handle_count; /* sockets and lookups that libuv still has */
@@ -130,14 +129,14 @@ static void log_line(const redis_t *redis, int32_t level, const char *event, con
     io->log(io->context, level, line);
 }
 
+/* Once a minute, whatever the reason: a full server words its no to a script otherwise than to a
+ * SET, and each would be news after the other. */
 static void complain(redis_t *redis, const char *reason) {
-    bool is_news = strncmp(redis->reason, reason, REASON_SIZE - 1) != 0;
-    if (redis->has_logged && !is_news && now_ms(redis) - redis->logged_at_ms < LOG_REPEAT_MS)
+    if (redis->has_logged && now_ms(redis) - redis->logged_at_ms < LOG_REPEAT_MS)
         return;
     redis->has_logged = true;
     redis->logged_at_ms = now_ms(redis);
-    snprintf(redis->reason, sizeof(redis->reason), "%s", reason);
-    log_line(redis, IMAGINE_LOG_WARN, "store.lost", redis->reason);
+    log_line(redis, IMAGINE_LOG_WARN, "store.lost", reason);
 }
 
 /* ---- hiredis on libuv --------------------------------------------------------------------------
@@ -400,8 +399,11 @@ static void on_message(redisAsyncContext *hiredis, void *reply, void *user) {
     link_t *link = user;
     redis_t *redis = link->redis;
     const redisReply *answer = reply, *text;
-    if (answer == NULL || link->hiredis != hiredis || redis->queue.is_closing ||
-        answer->type != REDIS_REPLY_ARRAY || answer->elements != 3)
+    if (answer == NULL || link->hiredis != hiredis || redis->queue.is_closing)
+        return;
+    if (answer->type == REDIS_REPLY_ERROR)
+        complain(redis, answer->str); /* this user may not listen */
+    if (answer->type != REDIS_REPLY_ARRAY || answer->elements != 3)
         return;
     if (strcmp(answer->element[0]->str, "subscribe") == 0) {
         if (link->was_ready)

@@ -14,18 +14,21 @@
 
 #include <hiredis/hiredis.h>
 
+#include "../../support/failing_mem.h"
 #include "../../support/storage_conformance.h"
 #include "imagine/storage.h"
+#include "storage/drivers.h"
 #include "storage/redis_url.h"
 
 #define START_MS 10000
+#define PORT_MAX 55535 /* a Cluster's other port is 10000 higher */
 #define PASSWORD "p@ss:w/rd"
 #define PASSWORD_ENCODED "p%40ss%3Aw%2Frd"
 
 static int port;
 static pid_t server = -1;
 
-static int free_port(void) {
+static int any_port(void) {
     struct sockaddr_in address = {.sin_family = AF_INET};
     socklen_t size = sizeof(address);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -34,6 +37,13 @@ static int free_port(void) {
     ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&address, &size), 0);
     close(fd);
     return ntohs(address.sin_port);
+}
+
+static int free_port(void) {
+    int found = any_port();
+    while (found > PORT_MAX)
+        found = any_port();
+    return found;
 }
 
 /* The answer's text, or NULL: nobody there. */
@@ -49,15 +59,16 @@ static redisReply *ask(const char *command) {
 }
 
 static void start_server(const char *option, const char *value) {
-    char port_text[16];
+    char port_text[16], nodes[32];
     snprintf(port_text, sizeof(port_text), "%d", port);
+    snprintf(nodes, sizeof(nodes), "imagine-%d.conf", port); /* only a Cluster writes it */
     server = fork();
     ck_assert_int_ge(server, 0);
     if (server == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         (void)freopen("/dev/null", "w", stdout);
         execlp("redis-server", "redis-server", "--port", port_text, "--bind", "127.0.0.1", "--save",
-               "", "--dir", "/tmp", option, value, (char *)NULL);
+               "", "--dir", "/tmp", "--cluster-config-file", nodes, option, value, (char *)NULL);
         _exit(127);
     }
     for (int i = 0; i < START_MS / 20; i++) {
@@ -173,6 +184,12 @@ static void open_plain(storage_bench_t *bench) {
 }
 
 static const storage_target_t with_password = {.name = "redis", .open = open_with_password};
+static const char *address; /* of at_address */
+static void open_address(storage_bench_t *bench) {
+    open_url(bench, address);
+}
+
+static const storage_target_t at_address = {.name = "redis", .open = open_address};
 static const storage_target_t plain = {.name = "redis", .open = open_plain};
 
 static uint64_t clock_ms(const storage_bench_t *bench) {
@@ -241,13 +258,122 @@ START_TEST(without_a_server_everything_fails_soon_and_closing_works) {
 }
 END_TEST
 
-START_TEST(a_full_server_says_no) {
+/* What a server says no with, and what the log makes of it. */
+typedef struct refusal {
+    const char *option, *value; /* of the server */
+    const char *command;        /* given to it; NULL: none */
+    const char *user;           /* in the address */
+    const char *said;
+    int get_status;
+} refusal_t;
+
+static const refusal_t refusals[] = {
+    {"--maxmemory", "1", NULL, "", "OOM command not allowed", IMAGINE_ENOTFOUND},
+    {"--loglevel", "warning", "REPLICAOF 127.0.0.1 1", "", "read-only replica", IMAGINE_ENOTFOUND},
+    {"--cluster-enabled", "yes", NULL, "", "Redis Cluster", IMAGINE_EIO},
+    {"--loglevel", "warning", "ACL SETUSER app on >s3cr3t ~* +get +ping", "app:s3cr3t@", "NOPERM",
+     IMAGINE_ENOTFOUND},
+    {"--loglevel", "warning", "ACL SETUSER app on >s3cr3t ~other* +@all", "app:s3cr3t@", "NOPERM",
+     IMAGINE_EIO},
+    {"--loglevel", "warning", NULL, "app:s3cr3t@", "WRONGPASS", IMAGINE_EIO},
+    {"--requirepass", "s3cr3t", NULL, "", "NOAUTH", IMAGINE_EIO},
+};
+
+START_TEST(what_a_server_refuses_is_said_once) { /* _i walks refusals */
+    const refusal_t *refusal = &refusals[_i];
+    char url[96], nodes[48];
     port = free_port();
-    start_server("--maxmemory", "1");
-    storage_bench_t *bench = storage_bench_open(&plain);
-    ck_assert_int_eq(storage_bench_set(bench, "k", "w", 0), IMAGINE_EIO);
-    ck_assert_int_eq(storage_bench_get(bench, "k"), IMAGINE_ENOTFOUND);
+    start_server(refusal->option, refusal->value);
+    if (refusal->command != NULL)
+        freeReplyObject(ask(refusal->command));
+    snprintf(url, sizeof(url), "redis://%s127.0.0.1:%d", refusal->user, port);
+    address = url;
+    storage_bench_t *bench = storage_bench_open(&at_address);
+    for (int i = 0; i < 20; i++) {
+        int status = 0;
+        (void)storage_bench_add(bench, "n", 1, 0, &status);
+        ck_assert_int_eq(status, IMAGINE_EIO);
+        ck_assert_int_eq(storage_bench_set(bench, "k", "w", 0), IMAGINE_EIO);
+        ck_assert_int_eq(storage_bench_swap(bench, "k", NULL, "w", 0), IMAGINE_EIO);
+        ck_assert_int_eq(storage_bench_get(bench, "k"), refusal->get_status);
+    }
+    ck_assert_uint_eq(mini_io_logged(bench->mini, refusal->said), 1);
+    ck_assert_uint_le(mini_io_logged(bench->mini, "store.lost"),
+                      2); /* a script says it otherwise */
+    ck_assert_uint_eq(mini_io_logged(bench->mini, "s3cr3t"), 0);
     storage_bench_close(bench);
+    kill_server();
+    snprintf(nodes, sizeof(nodes), "/tmp/imagine-%d.conf", port);
+    (void)unlink(nodes);
+}
+END_TEST
+
+static const struct {
+    const char *url, *said;
+} unsupported[] = {
+    {"rediss://h", "no TLS"},
+    {"redis://a:1,b:2", "no Cluster and no Sentinel"},
+};
+
+START_TEST(what_is_not_supported_is_named) { /* _i walks unsupported */
+    imagine_storage_t *storage = NULL;
+    char *message = NULL;
+    ck_assert_int_eq(imagine_storage_open(&storage, unsupported[_i].url, &message),
+                     IMAGINE_ENOTSUP);
+    ck_assert_ptr_nonnull(message);
+    ck_assert_msg(strstr(message, unsupported[_i].said) != NULL, "%s", message);
+    imagine_free(message);
+}
+END_TEST
+
+/* ---- memory that runs out ----------------------------------------------------------------------
+ */
+
+static failing_mem_t failing;
+
+static void open_failing(storage_bench_t *bench) {
+    char url[64];
+    snprintf(url, sizeof(url), "redis://127.0.0.1:%d", port);
+    ck_assert_int_eq(imi_storage_open(&failing.mem, &bench->storage, url, NULL), 0);
+}
+
+static bool is_told(int status) {
+    return status == 0 || status == IMAGINE_ENOMEM;
+}
+
+/* False when there is no such allocation. hiredis' own are not ours to fail. */
+static bool ask_all(size_t fail_at, bool is_lasting) {
+    static const storage_target_t target = {.name = "redis without memory", .open = open_failing};
+    int add_status = 0, list_status = 0;
+    freeReplyObject(ask("FLUSHALL"));
+    failing_mem_init(&failing, 0);
+    storage_bench_t *bench = storage_bench_open(&target);
+    ck_assert_int_eq(storage_bench_set(bench, "n", "41", 0), 0);
+    failing.request_count = 0;
+    failing.fail_at = fail_at;
+    failing.is_lasting = is_lasting;
+    int64_t sum = storage_bench_add(bench, "n", 1, 0, &add_status);
+    int set_status = storage_bench_set(bench, "k", "x", 1000000);
+    int swap_status = storage_bench_swap(bench, "s", NULL, "y", 0);
+    int get_status = storage_bench_get(bench, "n");
+    free(storage_bench_list(bench, "", &list_status));
+    failing.fail_at = 0;
+    ck_assert(is_told(set_status) && is_told(swap_status) && is_told(get_status));
+    ck_assert(is_told(list_status) && (add_status == 0 ? sum == 42 : is_told(add_status)));
+    storage_bench_expect(bench, "n", add_status == 0 ? "42" : "41");
+    storage_bench_expect(bench, "k", set_status == 0 ? "x" : NULL);
+    storage_bench_expect(bench, "s", swap_status == 0 ? "y" : NULL);
+    storage_bench_close(bench);
+    ck_assert_uint_eq(failing.live_count, 0);
+    return failing.has_failed;
+}
+
+START_TEST(every_failing_allocation_is_told_and_changes_nothing) { /* _i: do all that follow? */
+    size_t n = 1;
+    setup();
+    while (ask_all(n, _i != 0))
+        n++;
+    ck_assert_uint_gt(n, 10);
     kill_server();
 }
 END_TEST
@@ -262,7 +388,11 @@ static Suite *redis_suite(void) {
     tcase_add_test(moods, nobody_waits_for_a_server_that_was_stopped);
     tcase_add_test(moods, a_server_that_was_killed_is_found_again);
     tcase_add_test(moods, without_a_server_everything_fails_soon_and_closing_works);
-    tcase_add_test(moods, a_full_server_says_no);
+    tcase_add_loop_test(moods, what_a_server_refuses_is_said_once, 0,
+                        (int)(sizeof(refusals) / sizeof(refusals[0])));
+    tcase_add_loop_test(moods, what_is_not_supported_is_named, 0,
+                        (int)(sizeof(unsupported) / sizeof(unsupported[0])));
+    tcase_add_loop_test(moods, every_failing_allocation_is_told_and_changes_nothing, 0, 2);
     suite_add_tcase(suite, moods);
     return suite;
 }
