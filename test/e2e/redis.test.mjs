@@ -1,0 +1,101 @@
+// redis.test.mjs: a Redis that is away, stands still, forgets, is full or may only be read hurts no
+// request.
+import assert from "node:assert/strict";
+import { after, before, beforeEach, test } from "node:test";
+import { eventually, pause, startServer, startUpstream } from "../support/harness.mjs";
+import { startRedis } from "../support/redis.mjs";
+
+const WAIT_MAX_MS = 250;
+const SLACK_MS = 250; // of curl and of a busy machine
+const cat = { model: "gitee/z-image-turbo", prompt: "a cat" };
+
+let upstream;
+const stops = [];
+const stopped = (thing) => (stops.push(() => thing.stop()), thing);
+before(async () => (upstream = stopped(await startUpstream())));
+after(async () => {
+  for (const stop of stops.reverse()) await stop();
+});
+beforeEach(() => upstream.reset());
+
+const start = async (url) =>
+  stopped(await startServer({ env: { ...upstream.settings, REDIS_URL: url, GITEE_TOKENS: "gitee-one,gitee-two", RATE_LIMIT: "0", RATE_LIMIT_STATUS: "0", DRAIN_SECONDS: "1" } }));
+const generate = async (server) => assert.equal((await server.post("/api/v1/generate", cat)).status, 200);
+const exhausted = async (server) => (await server.get("/api/v1/token-stats?provider=gitee")).json.exhausted;
+/** gitee-one is used up, and this server has found out. */
+async function learn(server) {
+  await upstream.control({ tokens: { "gitee-one": { state: "exhausted", shape: "429" } } });
+  for (let i = 0; i < 2; i++) await generate(server);
+  assert.equal(await exhausted(server), 1);
+}
+const marks = async (redis) => ((await redis.ask("KEYS", "live/*")).match(/^live\//gm) ?? []).length;
+const said = (server, event) => server.log.split("\n").filter((line) => line.includes(event)).length;
+
+test("a Redis that is away at the start is said once, and learns everything when it comes", async () => {
+  const redis = stopped(await startRedis());
+  await redis.kill();
+  const server = await start(redis.url);
+  await learn(server);
+  await pause(1000);
+  assert.equal(said(server, "store.lost"), 1, server.log);
+  await redis.start();
+  await eventually("the mark is in the store", async () => (await marks(redis)) > 0, { timeoutMs: 20000 });
+  const other = await start(redis.url);
+  await generate(other);
+  assert.equal(await exhausted(other), 1);
+});
+
+test("a Redis that stands still in the middle holds nobody up", async () => {
+  const redis = stopped(await startRedis()), server = await start(redis.url);
+  await generate(server);
+  redis.pause();
+  for (let i = 0; i < 20; i++) {
+    const began = performance.now();
+    await generate(server);
+    const tookMs = performance.now() - began;
+    assert.ok(tookMs < WAIT_MAX_MS + SLACK_MS, `request ${i} took ${tookMs} ms`);
+  }
+  redis.resume();
+});
+
+test("a Redis that was killed and comes back empty takes from nobody what they know", async () => {
+  const redis = stopped(await startRedis()), a = await start(redis.url), b = await start(redis.url);
+  await learn(a);
+  await eventually("the mark is in the store", async () => (await marks(redis)) > 0);
+  await redis.kill();
+  for (let i = 0; i < 4; i++) await generate(i % 2 ? a : b);
+  await redis.start();
+  await pause(1000);
+  for (let i = 0; i < 4; i++) await generate(i % 2 ? a : b);
+  assert.equal(await exhausted(a), 1);
+  await upstream.control({ tokens: { "gitee-two": { state: "exhausted", shape: "429" } } });
+  await a.post("/api/v1/generate", cat);
+  await eventually("what is learned now is in the store", async () => (await marks(redis)) > 0, { timeoutMs: 20000 });
+  await eventually("and with the other one", async () => (await exhausted(b)) === 2, { timeoutMs: 10000 });
+});
+
+for (const [name, words] of [["full", ["CONFIG", "SET", "maxmemory", "1"]], ["read-only", ["REPLICAOF", "127.0.0.1", "1"]]])
+  test(`a Redis that is ${name} is said once a minute, not once a request`, async () => {
+    const redis = stopped(await startRedis());
+    await redis.ask(...words);
+    const server = await start(redis.url);
+    await learn(server);
+    for (let i = 0; i < 20; i++) {
+      await generate(server);
+      await pause(100);
+    }
+    for (const event of ["store.lost", "store.failed", "store.back"])
+      assert.ok(said(server, event) <= 1, `${event}: ${said(server, event)} times\n${server.log}`);
+    assert.ok(said(server, "store.lost") + said(server, "store.failed") >= 1, server.log);
+  });
+
+test("a user with a password of its own is enough", async () => {
+  const redis = stopped(await startRedis());
+  await redis.ask("ACL", "SETUSER", "imagine", "on", ">p@ss:w/rd", "~*", "&*", "+@all", "-@admin", "-@dangerous");
+  const url = `redis://imagine:${encodeURIComponent("p@ss:w/rd")}@127.0.0.1:${redis.port}`;
+  const server = await start(url);
+  await learn(server);
+  await eventually("the mark is in the store", async () => (await marks(redis)) > 0);
+  assert.equal(said(server, "store.lost"), 0, server.log);
+  assert.ok(!server.log.includes("p@ss"), "the password is in the log");
+});
