@@ -22,7 +22,8 @@
  *   `user` pointer that they were registered with, last.
  * - Thread: with a loop of your own (options.loop or options.io), call everything on that loop's
  *   thread. With the private thread (neither set), call from any thread; callbacks then come on the
- *   private thread.
+ *   private thread. With options.is_manual there is no thread: call everything on one of yours, at
+ *   a time; callbacks come inside imagine_turn() and imagine_wait().
  *
  * Memory: a request in flight costs about 3 KiB here, plus the prompt, plus its pictures, plus the
  * provider's answer as it arrives (options.response_size_max at most), plus what libcurl needs for
@@ -145,6 +146,8 @@ typedef struct imagine_options {
     uint32_t in_flight_max;     /* requests at once, else IMAGINE_EBUSY; 0: no limit */
     uint64_t response_size_max; /* a provider's answer; 0: 64 MiB */
     const char *allow_private_hosts; /* see ALLOW_PRIVATE_HOSTS; copied; NULL: none */
+    int32_t is_manual; /* 1: no thread and no loop of yours: all happens inside imagine_turn() */
+    int32_t reserved;
 } imagine_options_t;
 #ifdef __cplusplus
 #define IMAGINE_OPTIONS_INIT \
@@ -174,10 +177,29 @@ IMAGINE_API int imagine_open(imagine_t **out, const imagine_options_t *options);
  * first), writes its state to the storage, closes the storage, then calls `closed` once.
  * Callback: `closed` may be NULL. With a loop of your own keep the loop running until it came. With
  *   the private thread `closed` NULL makes this call wait until all is gone, unless it is made on
- *   the private thread itself.
+ *   the private thread itself. With is_manual it always waits, unless it is made inside a callback:
+ *   then go on turning until imagine_turn() returns IMAGINE_ECLOSED.
  * Cannot fail; NULL is fine; closing twice is a bug.
  */
 IMAGINE_API void imagine_close(imagine_t *im, imagine_closed_cb closed, void *user);
+
+/**
+ * For a client that was opened with options.is_manual: do what is due, and call back. For a game's
+ * frame, a coroutine scheduler, or any event loop (imagine_turn_fd()).
+ * @param timeout_ms  how long it may wait for something to do; 0: not at all; negative: as long as
+ *   it takes, but not when nothing is in flight. It may return earlier.
+ * @return 1: something is in flight; 0: nothing is; IMAGINE_ECLOSED: imagine_close() was called
+ *   inside a callback, and the client is gone now; IMAGINE_EDEADLK: called inside a callback;
+ *   IMAGINE_ENOTSUP: it was not opened so
+ */
+IMAGINE_API int imagine_turn(imagine_t *im, int64_t timeout_ms);
+/** A descriptor that becomes readable (poll, epoll, GLib) when imagine_turn() has something to do.
+ * The client's: only to be watched. Or IMAGINE_ENOTSUP. */
+IMAGINE_API int imagine_turn_fd(const imagine_t *im);
+/** How long imagine_turn() may be put off in ms if the descriptor stays silent; -1: for ever. Ask
+ * again after every turn, and after everything that starts something: what starts is 0 at first.
+ * Or IMAGINE_ENOTSUP. */
+IMAGINE_API int imagine_turn_wait_ms(const imagine_t *im);
 
 /**
  * The tokens of a provider, as "a,b,c" (blanks around them are dropped; the same token twice counts
@@ -525,10 +547,11 @@ IMAGINE_API imagine_request_t *imagine_request_retain(imagine_request_t *request
 /** The result once the request has ended, else NULL. Belongs to the request. */
 IMAGINE_API const imagine_result_t *imagine_request_result(const imagine_request_t *request);
 /**
- * Block until the request has ended and its `done` has run. For private-thread mode.
+ * Block until the request has ended and its `done` has run. For private-thread mode, and for
+ * is_manual, where it turns meanwhile.
  * @param timeout_ms  negative: as long as it takes
  * @return 0, IMAGINE_ETIMEDOUT (the request goes on), IMAGINE_EDEADLK (called on the loop's thread,
- *   or the client runs on a loop of yours)
+ *   with is_manual inside a callback, or the client runs on a loop of yours)
  */
 IMAGINE_API int imagine_wait(imagine_request_t *request, int64_t timeout_ms);
 

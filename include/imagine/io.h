@@ -151,10 +151,10 @@ typedef struct imagine_io_uv_options {
     void *loop;         /* uv_loop_t *, borrowed; NULL: a private thread with a loop of its own */
     imagine_log_cb log; /* NULL: silent */
     void *log_user;
-    const char *ca_file; /* PEM; copied; NULL: the system's bundle */
-    int32_t verify_tls;  /* 0 or 1: yes, -1: no */
-    int32_t reserved;
-    const char *user_agent;               /* copied; NULL: "libimagine/<version>" */
+    const char *ca_file;    /* PEM; copied; NULL: the system's bundle */
+    int32_t verify_tls;     /* 0 or 1: yes, -1: no */
+    int32_t is_manual;      /* 1: neither: imagine_io_uv_turn() runs it, on whichever one thread */
+    const char *user_agent; /* copied; NULL: "libimagine/<version>" */
     const imagine_allocator_t *allocator; /* copied; NULL: the C library's */
 } imagine_io_uv_options_t;
 
@@ -170,10 +170,15 @@ IMAGINE_API int imagine_io_uv_open(imagine_io_t **out, const imagine_io_uv_optio
  * @return 0, IMAGINE_EINVAL (it cannot be read) or IMAGINE_ENOMEM: then nothing has changed
  */
 IMAGINE_API int imagine_io_uv_trust(imagine_io_t *io, const char *ca_file);
+/** imagine_turn() and its companions, of a table that was opened with is_manual. */
+IMAGINE_API int imagine_io_uv_turn(imagine_io_t *io, int64_t timeout_ms);
+IMAGINE_API int imagine_io_uv_turn_fd(const imagine_io_t *io);
+IMAGINE_API int imagine_io_uv_turn_wait_ms(imagine_io_t *io);
 /**
  * All exchanges and timers must have ended or been cancelled. Frees its connections, ends the
  * private thread, then calls `closed` (may be NULL). On a private thread and called from another
- * one with `closed` NULL: returns when the thread is gone.
+ * one with `closed` NULL: returns when the thread is gone. With is_manual: returns when all is
+ * gone, or, inside a callback, leaves that to the turn it was called in.
  */
 IMAGINE_API void imagine_io_uv_close(imagine_io_t *io, imagine_closed_cb closed, void *user);
 

@@ -42,6 +42,7 @@ struct imagine {
     const imagine_io_t *io;
     imagine_io_t *own_io; /* the default one, ours to close; NULL: the host's */
     bool has_thread;      /* own_io runs on a private thread */
+    bool is_manual;       /* own_io turns inside imagine_turn() */
 
     uint32_t timeout_ms;
     uint32_t in_flight_max;
@@ -83,7 +84,7 @@ struct imagine {
 
     bool is_closing;
     bool is_closed;  /* all but the io is gone */
-    bool is_awaited; /* imagine_close() waits on another thread, and closes the io itself */
+    bool is_awaited; /* imagine_close() waits outside of the loop, and closes the io itself */
     imagine_timer_cb close_turn; /* the next step of closing */
     imagine_timer_t *close_timer;
     imagine_closed_cb on_closed;

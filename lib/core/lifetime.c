@@ -57,7 +57,7 @@ static int read_options(imagine_options_t *out, const imagine_options_t *options
     for (size_t i = sizeof(*out); i < options->size; i++)
         if (((const char *)options)[i] != 0)
             return IMAGINE_EINVAL;
-    return out->loop != NULL && out->io != NULL ? IMAGINE_EINVAL : 0;
+    return (out->loop != NULL) + (out->io != NULL) + (out->is_manual != 0) > 1 ? IMAGINE_EINVAL : 0;
 }
 
 /* io.h says of each function whether it may be missing. */
@@ -84,7 +84,9 @@ static int open_io(imagine_t *im, const imagine_options_t *options) {
     uv.verify_tls = options->verify_tls;
     uv.user_agent = options->user_agent;
     uv.allocator = options->allocator;
-    im->has_thread = options->loop == NULL;
+    uv.is_manual = options->is_manual;
+    im->is_manual = options->is_manual != 0;
+    im->has_thread = options->loop == NULL && !im->is_manual;
     int err = imagine_io_uv_open(&im->own_io, &uv);
     im->io = im->own_io;
     return err;
@@ -296,7 +298,7 @@ void imagine_close(imagine_t *im, imagine_closed_cb closed, void *user) {
         return;
     im->on_closed = closed;
     im->closed_user = user;
-    im->is_awaited = im->has_thread && closed == NULL;
+    im->is_awaited = (im->has_thread && closed == NULL) || im->is_manual;
     if (im->io->await == NULL) {
         close_step(im);
         return;
@@ -306,11 +308,44 @@ void imagine_close(imagine_t *im, imagine_closed_cb closed, void *user) {
         return;
     /* Past the door on purpose: it closes while we wait. */
     if (im->io->await(im->io->context, is_free_step, im, -1) == IMAGINE_EDEADLK) {
-        im->is_awaited = false; /* on the private thread itself: it cannot wait for its own end */
+        im->is_awaited = false; /* in a callback: it cannot wait for its own end */
         return;
     }
 #ifndef IMAGINE_WITHOUT_LIBUV
     imagine_io_uv_close(im->own_io, NULL, NULL);
 #endif
-    imi_client_release(im);
+    on_io_closed(im);
 }
+
+/* ---- a host that turns the loop itself ---------------------------------------------------------
+ */
+
+#ifndef IMAGINE_WITHOUT_LIBUV
+int imagine_turn(imagine_t *im, int64_t timeout_ms) {
+    return im->is_manual ? imagine_io_uv_turn(im->own_io, timeout_ms) : IMAGINE_ENOTSUP;
+}
+
+int imagine_turn_fd(const imagine_t *im) {
+    return im->is_manual ? imagine_io_uv_turn_fd(im->own_io) : IMAGINE_ENOTSUP;
+}
+
+int imagine_turn_wait_ms(const imagine_t *im) {
+    return im->is_manual ? imagine_io_uv_turn_wait_ms(im->own_io) : IMAGINE_ENOTSUP;
+}
+#else
+int imagine_turn(imagine_t *im, int64_t timeout_ms) {
+    (void)im;
+    (void)timeout_ms;
+    return IMAGINE_ENOTSUP;
+}
+
+int imagine_turn_fd(const imagine_t *im) {
+    (void)im;
+    return IMAGINE_ENOTSUP;
+}
+
+int imagine_turn_wait_ms(const imagine_t *im) {
+    (void)im;
+    return IMAGINE_ENOTSUP;
+}
+#endif

@@ -102,6 +102,8 @@ static void close_handles(imi_uv_t *uv) {
     imi_timers_close(uv);
     if (uv->thread != NULL)
         imi_thread_close_handles(uv);
+    if (uv->turn != NULL)
+        imi_turn_close_handles(uv);
     imi_uv_close_handle((uv_handle_t *)&uv->idle);
     imi_uv_close_handle((uv_handle_t *)&uv->waker);
 }
@@ -109,8 +111,8 @@ static void close_handles(imi_uv_t *uv) {
 void imi_uv_forget(imi_uv_t *uv) {
     imagine_closed_cb closed = uv->closed;
     void *user = uv->closed_user;
-    if (--uv->handle_count > 0 || uv->thread != NULL)
-        return; /* a private loop ends by itself, and its thread does the rest */
+    if (--uv->handle_count > 0 || uv->thread != NULL || uv->turn != NULL)
+        return; /* a private loop ends by itself, and who runs it does the rest */
     imi_mem_free(uv->mem, uv);
     if (closed != NULL)
         closed(user);
@@ -140,6 +142,10 @@ void imagine_io_uv_close(imagine_io_t *io, imagine_closed_cb closed, void *user)
         imi_thread_close(uv, closed, user);
         return;
     }
+    if (uv->turn != NULL) {
+        imi_turn_close(uv, closed, user);
+        return;
+    }
     IMI_ASSERT(!uv->is_closing);
     uv->closed = closed;
     uv->closed_user = user;
@@ -164,7 +170,9 @@ static void fill_table(imi_uv_t *uv) {
         .unix_ms = unix_ms,
         .random = random_bytes,
         .log = uv->log == NULL ? NULL : write_log,
-        .await = uv->thread == NULL ? NULL : imi_thread_await,
+        .await = uv->thread != NULL ? imi_thread_await
+                 : uv->turn != NULL ? imi_turn_await
+                                    : NULL,
     };
 }
 
@@ -178,17 +186,22 @@ static int open_handles(imi_uv_t *uv) {
     uv->idle.data = uv;
     imi_uv_adopt(uv, (uv_handle_t *)&uv->idle);
     imi_timers_open(uv);
+    if (uv->turn != NULL)
+        imi_turn_open_handles(uv);
     return 0;
 }
 
 static int open_all(imi_uv_t *uv, const imagine_io_uv_options_t *options) {
     int err = 0;
-    if (options->loop == NULL) {
+    if (options->is_manual != 0)
+        uv->turn = imi_turn_new(uv->mem);
+    else if (options->loop == NULL)
         uv->thread = imi_thread_new(uv->mem);
-        if (uv->thread == NULL)
-            return IMAGINE_ENOMEM;
-    }
-    uv->loop = uv->thread == NULL ? options->loop : imi_thread_loop(uv->thread);
+    uv->loop = uv->turn != NULL     ? imi_turn_loop(uv->turn)
+               : uv->thread != NULL ? imi_thread_loop(uv->thread)
+                                    : options->loop;
+    if (uv->loop == NULL)
+        return IMAGINE_ENOMEM;
     uv->log = options->log;
     uv->log_user = options->log_user;
     fill_table(uv);
@@ -206,7 +219,8 @@ int imagine_io_uv_open(imagine_io_t **out, const imagine_io_uv_options_t *option
     int err = 0;
     *out = NULL;
     if ((options != NULL && !imi_uv_take_struct(&all, sizeof(all), options)) ||
-        (all.allocator != NULL && all.allocator->resize == NULL))
+        (all.allocator != NULL && all.allocator->resize == NULL) ||
+        (all.loop != NULL && all.is_manual != 0))
         return IMAGINE_EINVAL;
     if (all.allocator != NULL)
         mem = (imi_mem_t){all.allocator->resize, all.allocator->user};
@@ -227,6 +241,7 @@ int imagine_io_uv_open(imagine_io_t **out, const imagine_io_uv_options_t *option
         imi_http_free(uv->http);
         imi_timers_reset(uv);
         imi_thread_free(uv->thread);
+        imi_turn_free(uv->turn);
         imi_mem_free(uv->mem, uv);
         return err;
     }

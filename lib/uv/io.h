@@ -14,6 +14,7 @@
 #include "uv/http.h"
 #include "uv/thread.h"
 #include "uv/timer.h"
+#include "uv/turn.h"
 #include "wire/mem.h"
 
 typedef struct imi_uv imi_uv_t;
@@ -27,7 +28,8 @@ struct imi_uv {
     void *log_user;
     imi_timers_t timers;
     imi_http_t *http;
-    imi_thread_t *thread; /* NULL: the loop is the host's */
+    imi_thread_t *thread; /* at most one of them: else the loop is the host's */
+    imi_turn_t *turn;
     uv_async_t waker;
     uv_idle_t idle;      /* active while work waits for the next turn */
     size_t hold_count;   /* reasons to keep the loop alive */
