@@ -53,7 +53,7 @@ may_include() { # file, what stands between the quotes
 may_use_library() { # file, what stands between < and >
     local file=$1
     case $2 in
-    uv.h) [[ $file == @(lib/uv|lib/listener|server|examples)/* || $file == lib/storage/@(sqlite|redis)* ]] ;;
+    uv.h) [[ $file == @(lib/uv|lib/listener|server|examples)/* || $file == lib/storage/@(sqlite|redis|share)* ]] ;;
     curl/*) [[ $file == lib/uv/http* ]] ;;
     sqlite3.h) [[ $file == lib/storage/sqlite* ]] ;;
     hiredis/*) [[ $file == lib/storage/redis* ]] ;;

@@ -22,6 +22,8 @@ extern "C" {
 #define IMAGINE_STORAGE_IS_SHARED 1
 /** `add` and `swap` are atomic steps across everybody who shares it. */
 #define IMAGINE_STORAGE_IS_ATOMIC 2
+/** `watch` tells of what this process changes; what others change is seen by listing again. */
+#define IMAGINE_STORAGE_WATCHES_PROCESS 4
 
 /** `status`: 0, IMAGINE_ENOTFOUND (get), or an error. */
 typedef void (*imagine_storage_done_cb)(int status, void *user);
@@ -121,6 +123,26 @@ IMAGINE_API int imagine_storage_open(imagine_storage_t **out, const char *url, c
  */
 IMAGINE_API int imagine_storage_new(imagine_storage_t **out, const imagine_storage_driver_t *driver,
                                     void *self);
+
+#define IMAGINE_STORAGE_SHARES_MAX 256
+/**
+ * One storage for several clients of this process, each on a loop (and a thread) of its own. Every
+ * one of `outs` is a storage like any other, for one client, and is closed like any other: in any
+ * order, on any thread. What one of them writes the others read, and hear of at once (`watch`),
+ * whatever is behind it; "memory:" becomes IMAGINE_STORAGE_IS_SHARED.
+ * The storage itself works on one more thread, from the first start to the last close; the last
+ * close waits for it, and for its writes. Clients without a loop (options.io without `loop`) cannot
+ * take part: start says IMAGINE_ENOTSUP.
+ * @param outs     `count` (1 to IMAGINE_STORAGE_SHARES_MAX) places
+ * @param storage  no client has it; it belongs to `outs` from now on, also when this fails (then it
+ *   is closed)
+ * @param options  of the io table that the storage works with: `log` is called on its thread,
+ * `loop` must be NULL. NULL: all defaults
+ * @return 0, IMAGINE_EINVAL, IMAGINE_ENOMEM, IMAGINE_EIO; then `outs` are NULL
+ */
+IMAGINE_API int imagine_storage_share(imagine_storage_t **outs, size_t count,
+                                      imagine_storage_t *storage,
+                                      const imagine_io_uv_options_t *options);
 
 /** Only for a storage that no client has: closes it. NULL is fine; `closed` may be NULL. */
 IMAGINE_API void imagine_storage_close(imagine_storage_t *storage, imagine_closed_cb closed,

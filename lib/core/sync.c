@@ -276,10 +276,16 @@ bool imi_sync_is_away(const imagine_t *im) {
     return im->sync != NULL && im->sync->is_away;
 }
 
+/* The driver tells of everybody's changes. */
+static bool is_told(const imi_sync_t *sync) {
+    return sync->driver->watch != NULL &&
+           (sync->driver->flags & IMAGINE_STORAGE_WATCHES_PROCESS) == 0;
+}
+
 void imi_sync_refresh(imagine_t *im) {
     imi_sync_t *sync = im->sync;
     uint64_t pause_ms;
-    if (sync == NULL || sync->driver->watch != NULL || sync->is_closing || sync->lists_left > 0 ||
+    if (sync == NULL || is_told(sync) || sync->is_closing || sync->lists_left > 0 ||
         (sync->driver->flags & IMAGINE_STORAGE_IS_SHARED) == 0)
         return;
     pause_ms =

@@ -20,6 +20,12 @@ typedef int (*imi_storage_driver_open)(const imi_mem_t *mem, const char *url,
 int imi_storage_open(const imi_mem_t *mem, imagine_storage_t **out, const char *url,
                      char **out_message);
 
+/* As imagine_storage_new(), and as imagine_storage_share(); `mem` as above. */
+int imi_storage_new(const imi_mem_t *mem, imagine_storage_t **out,
+                    const imagine_storage_driver_t *driver, void *self);
+int imi_storage_share(const imi_mem_t *mem, imagine_storage_t **outs, size_t count,
+                      imagine_storage_t *storage, const imagine_io_uv_options_t *options);
+
 int imi_memory_open(const imi_mem_t *mem, const char *url,
                     const imagine_storage_driver_t **out_driver, void **out_self,
                     const char **out_reason);

@@ -30,8 +30,6 @@ static const struct {
 };
 #define SCHEME_NAMES "memory:, redis:, sqlite:, upstash:, cloudflare:"
 
-static int wrap(const imi_mem_t *mem, imagine_storage_t **out,
-                const imagine_storage_driver_t *driver, void *self);
 static int fail(char **out_message, int err, const char *reason);
 static int fail_scheme(char **out_message, const char *url);
 
@@ -58,7 +56,7 @@ int imi_storage_open(const imi_mem_t *mem, imagine_storage_t **out, const char *
 
     int err = open(mem, url, &driver, &self, &reason);
     if (err == 0) {
-        err = wrap(mem, out, driver, self);
+        err = imi_storage_new(mem, out, driver, self);
         if (err != 0)
             driver->close(self, NULL, NULL);
     }
@@ -95,11 +93,11 @@ static int fail_scheme(char **out_message, const char *url) {
 
 int imagine_storage_new(imagine_storage_t **out, const imagine_storage_driver_t *driver,
                         void *self) {
-    return wrap(NULL, out, driver, self);
+    return imi_storage_new(NULL, out, driver, self);
 }
 
-static int wrap(const imi_mem_t *mem, imagine_storage_t **out,
-                const imagine_storage_driver_t *driver, void *self) {
+int imi_storage_new(const imi_mem_t *mem, imagine_storage_t **out,
+                    const imagine_storage_driver_t *driver, void *self) {
     imagine_storage_driver_t copy = {.size = sizeof(copy)};
     if (out == NULL)
         return IMAGINE_EINVAL;

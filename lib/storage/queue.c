@@ -111,11 +111,6 @@ int imi_storage_queue_swap(void *self, const char *key, const void *expected, si
     return submit(queue, operation, ttl_ms);
 }
 
-static size_t waiting_size(const imi_storage_operation_t *operation) {
-    return sizeof(*operation) + operation->key_size + operation->value_size +
-           operation->expected_size;
-}
-
 static int ask(imi_storage_queue_t *queue, int kind, const char *key, bytes_t value,
                bytes_t expected, imi_storage_operation_t **out) {
     size_t key_size = 0;
@@ -153,7 +148,8 @@ static int ask(imi_storage_queue_t *queue, int kind, const char *key, bytes_t va
 }
 
 static int submit(imi_storage_queue_t *queue, imi_storage_operation_t *operation, uint64_t ttl_ms) {
-    size_t size = waiting_size(operation);
+    size_t size =
+        sizeof(*operation) + operation->key_size + operation->value_size + operation->expected_size;
     int64_t now_unix_ms = queue->io->unix_ms(queue->io->context);
     operation->asked_unix_ms = now_unix_ms;
     operation->expires_unix_ms = IMI_STORAGE_FOREVER;
@@ -165,15 +161,14 @@ static int submit(imi_storage_queue_t *queue, imi_storage_operation_t *operation
     if (queue->count >= IMI_STORAGE_WAITING_COUNT_MAX ||
         size > IMI_STORAGE_WAITING_SIZE_MAX - queue->size)
         goto refuse;
+    operation->waiting_size = size;
     imi_list_append(&queue->operations, &operation->node);
     queue->count++;
     queue->size += size;
     err = queue->wake(queue);
     if (err == 0)
         return 0;
-    imi_list_remove(&operation->node);
-    queue->count--;
-    queue->size -= size;
+    imi_storage_queue_take(queue, operation);
 refuse:
     imi_mem_free(operation->mem, operation);
     return err;
@@ -191,7 +186,7 @@ imi_storage_operation_t *imi_storage_queue_pop(imi_storage_queue_t *queue) {
 void imi_storage_queue_take(imi_storage_queue_t *queue, imi_storage_operation_t *operation) {
     imi_list_remove(&operation->node);
     queue->count--;
-    queue->size -= waiting_size(operation);
+    queue->size -= operation->waiting_size;
 }
 
 void imi_storage_operation_end(imi_storage_operation_t *operation) {

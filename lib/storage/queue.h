@@ -33,8 +33,10 @@ typedef struct imi_storage_operation {
     imi_list_t node;
     const imi_mem_t *mem;
     int kind;
-    bool is_done; /* the driver's note: nothing is left to perform */
-    int status;   /* the driver's answer, and below what belongs to it */
+    size_t waiting_size; /* what the queue counts it as */
+    void *owner;         /* the driver's note: whose it is */
+    bool is_done;        /* likewise: nothing is left to perform */
+    int status;          /* the driver's answer, and below what belongs to it */
     union {
         imagine_storage_get_cb get;
         imagine_storage_done_cb done; /* set, remove and swap */
@@ -90,7 +92,8 @@ int imi_storage_queue_swap(void *self, const char *key, const void *expected, si
 /* The oldest operation, which leaves the queue; NULL when there is none. */
 imi_storage_operation_t *imi_storage_queue_pop(imi_storage_queue_t *queue);
 
-/* Takes one that is not the oldest out of the queue. */
+/* Takes one out of the queue that need not be the oldest, nor be in its list any more: a driver may
+ * keep it in another one meanwhile. */
 void imi_storage_queue_take(imi_storage_queue_t *queue, imi_storage_operation_t *operation);
 
 /* Tells the operation's callback and frees the operation. Whatever the callback does, the queue
