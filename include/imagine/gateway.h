@@ -33,6 +33,17 @@ IMAGINE_API int imagine_gateway_open(imagine_gateway_t **out, imagine_t *im,
                                      const imagine_settings_t *settings, char **out_message);
 /** All exchanges must have been released. NULL is fine. */
 IMAGINE_API void imagine_gateway_close(imagine_gateway_t *gateway);
+/**
+ * Several gateways on threads of their own, each with a client and a loop, that are one server:
+ * MAX_IN_FLIGHT is what all of them have, and GET /metrics tells their sums (of tokens and
+ * breakers: what the client knows that answers). `first` and whoever joined it must not have a
+ * thread of their own yet; gateways are closed in any order.
+ * @return 0, IMAGINE_ENOMEM
+ */
+IMAGINE_API int imagine_gateway_join(imagine_gateway_t *gateway, imagine_gateway_t *first);
+/** Shows the others what this one has counted so far. Call it before its loop waits; it costs less
+ * than a microsecond. */
+IMAGINE_API void imagine_gateway_publish(imagine_gateway_t *gateway);
 /** From now on new requests are answered 503 (health: status "draining"); those in flight go on. */
 IMAGINE_API void imagine_gateway_drain(imagine_gateway_t *gateway);
 /** Exchanges begun and not yet released. */

@@ -267,6 +267,15 @@ static void judge_head(imagine_exchange_t *exchange, const imagine_gateway_reque
                     io->unix_ms(io->context), on_counted, exchange, &exchange->ticket);
 }
 
+/* One more action, unless all gateways of the group have MAX_IN_FLIGHT of them. */
+static bool take_place(imagine_gateway_t *gateway) {
+    size_t count = atomic_fetch_add(&gateway->group->work_count, 1);
+    bool has_room = gateway->work_max == 0 || count < gateway->work_max;
+    if (!has_room)
+        atomic_fetch_sub(&gateway->group->work_count, 1);
+    return has_room;
+}
+
 static void on_counted(const imi_limit_verdict_t *verdict, void *user) {
     imagine_exchange_t *exchange = user;
     imagine_gateway_t *gateway = exchange->gateway;
@@ -289,13 +298,12 @@ static void on_counted(const imi_limit_verdict_t *verdict, void *user) {
         return;
     }
     if (exchange->route->action != NULL) {
-        if (gateway->work_max > 0 && gateway->work_count >= gateway->work_max) {
+        if (!take_place(gateway)) {
             imi_answer_retry_after(exchange, 1000);
             imi_answer_refuse(exchange, &busy);
             return;
         }
         exchange->is_counted = true;
-        gateway->work_count++;
     }
     exchange->is_admitted = true;
     if (exchange->has_body && !exchange->is_whole)
@@ -456,12 +464,12 @@ void imagine_gateway_release(imagine_exchange_t *exchange) {
         return;
     imagine_gateway_abort(exchange); /* unless it was answered */
     gateway = exchange->gateway;
-    imi_metrics_record(&gateway->metrics, imi_route_index(exchange->route), exchange->answer.status,
+    imi_metrics_record(gateway->metrics, imi_route_index(exchange->route), exchange->answer.status,
                        exchange->duration_ms);
     imi_journal_write(exchange);
     gateway->in_flight--;
     if (exchange->is_counted)
-        gateway->work_count--;
+        atomic_fetch_sub(&gateway->group->work_count, 1);
     exchange->is_released = true;
     if (!exchange->is_delivering && !exchange->is_pending)
         imi_gateway_exchange_free(exchange);

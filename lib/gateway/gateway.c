@@ -1,7 +1,6 @@
 /* gateway.c: a gateway's own life: what the settings say, read once; and how it ends. */
 #include "gateway/gateway.h"
 
-#include "gateway/route.h"
 #include "wire/buf.h"
 
 static int read_settings(imagine_gateway_t *gateway, const imagine_settings_t *settings,
@@ -15,14 +14,27 @@ int imagine_gateway_open(imagine_gateway_t **out, imagine_t *im, const imagine_s
     return imi_gateway_open(out, NULL, im, settings, out_message);
 }
 
+static int join(imagine_gateway_t *gateway, imi_group_t *group) {
+    imi_metrics_t *metrics = imi_group_join(group);
+    if (metrics == NULL)
+        return IMAGINE_ENOMEM;
+    imi_group_leave(gateway->group);
+    gateway->group = group;
+    gateway->metrics = metrics;
+    return 0;
+}
+
 static int set_up(imagine_gateway_t *gateway, const imagine_settings_t *settings,
                   imi_buf_t *message) {
     imagine_settings_t *defaults = NULL;
     int err = 0;
-    gateway->metrics.routes =
-        imi_mem_zalloc(gateway->mem, imi_route_count() * sizeof(*gateway->metrics.routes));
-    if (gateway->metrics.routes == NULL)
+    imi_group_t *group = imi_group_new(gateway->mem);
+    if (group == NULL)
         return IMAGINE_ENOMEM;
+    err = join(gateway, group);
+    imi_group_leave(group); /* the gateway has it now, if anybody */
+    if (err != 0)
+        return err;
     if (settings == NULL)
         err = imagine_settings_open(&defaults);
     if (err == 0)
@@ -138,8 +150,16 @@ void imagine_gateway_close(imagine_gateway_t *gateway) {
     imi_limit_reset(&gateway->limit);
     imi_auth_wipe(&gateway->auth);
     imi_arena_reset(&gateway->arena);
-    imi_mem_free(gateway->mem, gateway->metrics.routes);
+    imi_group_leave(gateway->group);
     imi_mem_free(gateway->mem, gateway);
+}
+
+int imagine_gateway_join(imagine_gateway_t *gateway, imagine_gateway_t *first) {
+    return gateway->group == first->group ? 0 : join(gateway, first->group);
+}
+
+void imagine_gateway_publish(imagine_gateway_t *gateway) {
+    imi_metrics_publish(gateway->metrics, gateway->im, gateway->in_flight);
 }
 
 void imagine_gateway_drain(imagine_gateway_t *gateway) {

@@ -9,8 +9,8 @@
 #include "imagine/gateway.h"
 #include "gateway/auth.h"
 #include "gateway/cors.h"
+#include "gateway/group.h"
 #include "gateway/limit.h"
-#include "gateway/metrics.h"
 #include "gateway/static.h"
 #include "wire/arena.h"
 #include "wire/list.h"
@@ -31,13 +31,13 @@ struct imagine_gateway {
     imi_limit_t limit;
     imi_static_t files;
     imi_tls_identity_t *tls; /* for http1.c; NULL: plain */
-    imi_metrics_t metrics;
+    imi_group_t *group;
+    imi_metrics_t *metrics; /* ours in it */
     size_t body_size_max;
     size_t work_max; /* MAX_IN_FLIGHT; 0: no limit */
 
     bool is_draining;
     size_t in_flight;  /* exchanges begun and not released */
-    size_t work_count; /* of these, actions */
     uint64_t ids[32];  /* random ones, drawn at once: a request's id opens its task to who has it */
     uint32_t id_count; /* of these, not used yet */
     uint64_t last_id;  /* when the system has no random bytes to give */

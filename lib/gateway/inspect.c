@@ -262,7 +262,8 @@ static void on_cleaned_up(int status, int64_t deleted_count, const char *message
 }
 
 void imi_inspect_metrics(imagine_exchange_t *exchange) {
-    const imagine_gateway_t *gateway = exchange->gateway;
-    imi_metrics_write(&gateway->metrics, gateway->im, gateway->in_flight, &exchange->text);
+    imagine_gateway_t *gateway = exchange->gateway;
+    imagine_gateway_publish(gateway);
+    imi_metrics_write(gateway->group->members, gateway->im, &exchange->text);
     imi_answer_send_text(exchange, 200, IMI_METRICS_TYPE);
 }

@@ -625,6 +625,24 @@ START_TEST(so_much_work_is_taken_on_at_once) {
 }
 END_TEST
 
+START_TEST(gateways_that_joined_take_on_so_much_work_together) {
+    static visit_t first;
+    gateway_host_t other;
+    ck_assert_int_eq(gateway_host_open(&host, NULL, "MAX_IN_FLIGHT=1"), 0);
+    ck_assert_int_eq(gateway_host_open(&other, NULL, "MAX_IN_FLIGHT=1"), 0);
+    ck_assert_int_eq(imagine_gateway_join(other.gateway, host.gateway), 0);
+    begin_wait(&first);
+    visit_make(&visit, &other, "POST", "/api/v1/generate", JSON, CAT);
+    ck_assert_int_eq(visit.status, 503);
+    visit_wait(&first);
+    visit_release(&first);
+    visit_make(&visit, &other, "POST", "/api/v1/generate", JSON, CAT);
+    ck_assert_int_eq(visit.status, 200);
+    gateway_host_close(&host);
+    gateway_host_close(&other);
+}
+END_TEST
+
 static const struct {
     uint64_t delay_ms;
     const char *seconds;
@@ -1279,6 +1297,7 @@ static Suite *gateway_suite(void) {
     tcase_add_test(tcase, without_tokens_an_address_is_a_caller);
     tcase_add_test(tcase, zero_turns_a_limit_off);
     tcase_add_test(tcase, so_much_work_is_taken_on_at_once);
+    tcase_add_test(tcase, gateways_that_joined_take_on_so_much_work_together);
     tcase_add_loop_test(tcase, a_delay_is_told_in_whole_seconds_that_are_enough, 0,
                         COUNT(retry_cases));
     tcase_add_test(tcase, a_draining_gateway_ends_what_it_began);

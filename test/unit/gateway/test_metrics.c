@@ -146,14 +146,46 @@ START_TEST(every_line_is_prometheus_text) {
 END_TEST
 
 START_TEST(an_odd_status_is_counted_as_none) {
-    imi_metrics_t metrics;
-    imi_metrics_route_t routes[1] = {0};
-    metrics.routes = routes;
-    imi_metrics_record(&metrics, 0, 0, 5);
-    imi_metrics_record(&metrics, 0, 600, 5);
-    imi_metrics_record(&metrics, 0, 599, UINT64_MAX / 2);
-    ck_assert_uint_eq(routes[0].by_class[0], 2);
-    ck_assert_uint_eq(routes[0].by_class[5], 1);
+    imi_group_t *group = imi_group_new(NULL);
+    ck_assert_ptr_nonnull(group);
+    imi_metrics_t *metrics = imi_group_join(group);
+    ck_assert_ptr_nonnull(metrics);
+    imi_metrics_record(metrics, 0, 0, 5);
+    imi_metrics_record(metrics, 0, 600, 5);
+    imi_metrics_record(metrics, 0, 599, UINT64_MAX / 2);
+    ck_assert_uint_eq(metrics->routes[0].by_class[0], 2);
+    ck_assert_uint_eq(metrics->routes[0].by_class[5], 1);
+    imi_group_leave(group);
+    imi_group_leave(group);
+}
+END_TEST
+
+/* Two gateways that are one server: the sum of both, whoever is asked; and what the other counted
+ * stays when it has gone. */
+START_TEST(gateways_that_joined_tell_their_sum) {
+    gateway_host_t other;
+    const char *text;
+    ck_assert_int_eq(gateway_host_open(&host, NULL, NULL), 0);
+    ck_assert_int_eq(gateway_host_open(&other, NULL, NULL), 0);
+    ck_assert_int_eq(imagine_gateway_join(other.gateway, host.gateway), 0);
+    ck_assert_int_eq(imagine_gateway_join(other.gateway, host.gateway), 0); /* harmless */
+    ask("a cat");
+    visit_make(&visit, &other, "POST", "/api/v1/generate", JSON,
+               "{\"model\":\"test/one\",\"prompt\":\"a dog\"}");
+    visit_make(&visit, &other, "POST", "/api/v1/generate", JSON,
+               "{\"model\":\"test/one\",\"prompt\":\"fail EUPSTREAM\"}");
+    imagine_gateway_publish(other.gateway);
+    text = read_metrics();
+    expect(text, "imagine_http_requests_total{route=\"generate\",status=\"2xx\"} 2");
+    expect(text, "imagine_http_requests_total{route=\"generate\",status=\"5xx\"} 1");
+    expect(text, "imagine_requests_total{outcome=\"succeeded\"} 2");
+    expect(text, "imagine_requests_total{outcome=\"failed\"} 1");
+    expect(text, "imagine_http_requests_in_flight 1");
+    gateway_host_close(&other);
+    text = read_metrics();
+    expect(text, "imagine_http_requests_total{route=\"generate\",status=\"2xx\"} 2");
+    expect(text, "imagine_http_requests_total{route=\"metrics\",status=\"2xx\"} 1");
+    gateway_host_close(&host);
 }
 END_TEST
 
@@ -166,6 +198,7 @@ static Suite *metrics_suite(void) {
     tcase_add_test(tcase, tokens_and_breakers_are_told_by_provider);
     tcase_add_test(tcase, every_line_is_prometheus_text);
     tcase_add_test(tcase, an_odd_status_is_counted_as_none);
+    tcase_add_test(tcase, gateways_that_joined_tell_their_sum);
     suite_add_tcase(suite, tcase);
     return suite;
 }
