@@ -295,6 +295,19 @@ IMAGINE_API const char *imagine_settings_help(void);
  */
 IMAGINE_API int imagine_configure(imagine_t *im, const imagine_settings_t *settings,
                                   char **out_message);
+/**
+ * imagine_configure() for several clients of one process, each on a loop and a thread of its own,
+ * that work together: they share one storage, also when nothing is kept ("memory:" then): see
+ * imagine_storage_share(). Before the first request, and before a loop runs on another thread.
+ *   The storage works on one more thread, which calls options.log of the first client and trusts
+ * CA_FILE, else the system's certificates. Clients are closed in any order. After an error some of
+ * them may be configured: close them all.
+ * @param ims  `count` of them, 1 to 256 (IMAGINE_STORAGE_SHARES_MAX)
+ * @return as imagine_configure(); IMAGINE_ENOTSUP also for a storage without atomic steps (Workers
+ *   KV) and clients whose io has no loop
+ */
+IMAGINE_API int imagine_configure_all(imagine_t *const *ims, size_t count,
+                                      const imagine_settings_t *settings, char **out_message);
 /** imagine_configure() with the environment, then .env.local, then .env of the working directory:
  * also with the default STATE_FILE.
  */

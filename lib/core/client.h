@@ -43,6 +43,8 @@ struct imagine {
     imagine_io_t *own_io; /* the default one, ours to close; NULL: the host's */
     bool has_thread;      /* own_io runs on a private thread */
     bool is_manual;       /* own_io turns inside imagine_turn() */
+    imagine_log_cb log;   /* the options', for what is shared and may outlive this client */
+    void *log_user;
 
     uint32_t timeout_ms;
     uint32_t in_flight_max;

@@ -23,7 +23,9 @@
 #define FILE_SIZE_MAX (16u * 1024 * 1024)
 
 typedef struct config {
-    imagine_t *im;
+    imagine_t *im; /* of ims, the one that is being configured */
+    imagine_t *const *ims;
+    size_t count;
     const imagine_settings_t *settings;
     char *message; /* malloc'ed */
     int err;
@@ -168,7 +170,8 @@ static void apply_overlay(config_t *config) {
 static int providers_step(void *user) {
     config_t *config = user;
     imagine_t *im = config->im;
-    imi_stray_tell(im, config->settings);
+    if (im == config->ims[0])
+        imi_stray_tell(im, config->settings);
     for (size_t i = 0; i < im->provider_count && config->err == 0; i++) {
         const char *provider = im->providers[i]->name, *value;
         char name[IMI_PROVIDER_SETTING_SIZE];
@@ -308,8 +311,51 @@ static bool is_usable(config_t *config, const char *path) {
     return false;
 }
 
+/* One handle for each client: `storages[0]` is the storage itself until here. What comes in no
+ * atomic steps is not known everywhere at once, and clients that are asked in turn have to agree on
+ * every task. */
+static int share_storage(const config_t *config, imagine_storage_t **storages) {
+    imagine_storage_t *storage = storages[0];
+#ifndef IMAGINE_WITHOUT_LIBUV
+    const char *ca_file = imagine_settings_get(config->settings, "CA_FILE");
+    imagine_io_uv_options_t options = {
+        .size = sizeof(options), .log = config->ims[0]->log, .log_user = config->ims[0]->log_user};
+    void *self;
+    if ((imagine_storage_driver(storage, &self)->flags & IMAGINE_STORAGE_IS_ATOMIC) != 0) {
+        options.ca_file = ca_file != NULL && ca_file[0] != '\0' ? ca_file : NULL;
+        return imagine_storage_share(storages, config->count, storage, &options);
+    }
+#endif
+    (void)config;
+    storages[0] = NULL;
+    imagine_storage_close(storage, NULL, NULL);
+    return IMAGINE_ENOTSUP;
+}
+
+/* What is not handed over after an error is closed. */
+static int open_storage(config_t *config, const char *address, char **message) {
+    imagine_storage_t **storages = calloc(config->count, sizeof(*storages));
+    int err =
+        storages == NULL ? IMAGINE_ENOMEM : imagine_storage_open(&storages[0], address, message);
+    if (err == 0 && config->count > 1)
+        err = share_storage(config, storages);
+    for (size_t i = 0; storages != NULL && i < config->count; i++) {
+        if (err == 0)
+            err = imagine_set_storage(config->ims[i], storages[i]);
+        else
+            imagine_storage_close(storages[i], NULL, NULL);
+    }
+    free(storages);
+    return err;
+}
+
+static const char *why_no_storage(const config_t *config, int err) {
+    return err == IMAGINE_ENOTSUP && config->count > 1
+               ? "several clients cannot share this storage: set WORKERS to 1"
+               : imagine_strerror(err);
+}
+
 static void apply_storage(config_t *config) {
-    imagine_storage_t *storage = NULL;
     const char *name = NULL;
     char *message = NULL;
     imi_buf_t address;
@@ -318,13 +364,16 @@ static void apply_storage(config_t *config) {
     err = imi_store_address(&address, config->settings, &name);
     if (err != 0) {
         say(config, err, name, err == IMAGINE_EINVAL ? "is missing" : "out of memory");
-    } else if (address.size > 0 && (strcmp(name, "STATE_FILE") != 0 ||
-                                    is_usable(config, strchr(address.data, ':') + 1))) {
-        err = imagine_storage_open(&storage, address.data, &message);
-        if (err == 0)
-            err = imagine_set_storage(config->im, storage);
+    } else if (address.size > 0 && strcmp(name, "STATE_FILE") == 0 &&
+               !is_usable(config, strchr(address.data, ':') + 1)) {
+        imi_buf_clear(&address);
+    }
+    if (config->err == 0 && address.size == 0 && config->count > 1)
+        imi_buf_append_text(&address, "memory:");
+    if (config->err == 0 && address.size > 0) {
+        err = address.error != 0 ? IMAGINE_ENOMEM : open_storage(config, address.data, &message);
         if (err != 0)
-            say(config, err, name, message != NULL ? message : imagine_strerror(err));
+            say(config, err, name, message != NULL ? message : why_no_storage(config, err));
     }
     if (address.data != NULL)
         imi_mem_wipe(address.data, address.size);
@@ -332,31 +381,50 @@ static void apply_storage(config_t *config) {
     imagine_free(message);
 }
 
-int imagine_configure(imagine_t *im, const imagine_settings_t *settings, char **out_message) {
-    config_t config = {.im = im, .settings = settings};
-    int err;
-    if (out_message != NULL)
-        *out_message = NULL;
-    if (im == NULL || settings == NULL)
-        return IMAGINE_EINVAL;
-    err = imi_run(im, limits_step, &config);
+static int configure_one(config_t *config) {
+    int err = imi_run(config->im, limits_step, config);
     if (err != 0)
         return err;
-    if (config.err == 0)
-        apply_catalogue(&config);
-    if (config.err == 0)
-        apply_overlay(&config);
-    if (config.err == 0)
-        imi_run(im, providers_step, &config);
-    if (config.err == 0)
-        imi_run(im, hosting_step, &config);
-    if (config.err == 0)
+    if (config->err == 0)
+        apply_catalogue(config);
+    if (config->err == 0)
+        apply_overlay(config);
+    if (config->err == 0)
+        imi_run(config->im, providers_step, config);
+    if (config->err == 0)
+        imi_run(config->im, hosting_step, config);
+    return config->err;
+}
+
+int imagine_configure_all(imagine_t *const *ims, size_t count, const imagine_settings_t *settings,
+                          char **out_message) {
+    config_t config = {.ims = ims, .count = count, .settings = settings};
+    int err = 0;
+    if (out_message != NULL)
+        *out_message = NULL;
+    if (ims == NULL || count == 0 || count > IMAGINE_STORAGE_SHARES_MAX || settings == NULL)
+        return IMAGINE_EINVAL;
+    for (size_t i = 0; i < count; i++)
+        if (ims[i] == NULL)
+            return IMAGINE_EINVAL;
+    for (size_t i = 0; i < count && err == 0; i++) {
+        config.im = ims[i];
+        err = configure_one(&config);
+    }
+    if (err == 0) {
+        config.im = ims[0];
         apply_storage(&config);
+        err = config.err;
+    }
     if (out_message != NULL)
         *out_message = config.message;
     else
         free(config.message);
-    return config.err;
+    return err;
+}
+
+int imagine_configure(imagine_t *im, const imagine_settings_t *settings, char **out_message) {
+    return imagine_configure_all(&im, 1, settings, out_message);
 }
 
 int imagine_configure_env(imagine_t *im) {

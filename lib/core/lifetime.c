@@ -174,6 +174,8 @@ int imagine_open(imagine_t **out, const imagine_options_t *options) {
     im->in_flight_max = own.in_flight_max;
     im->response_size_max = own.response_size_max != 0 ? own.response_size_max : RESPONSE_SIZE_MAX;
     im->log_level = own.log_level;
+    im->log = own.log;
+    im->log_user = own.log_user;
     im->limits = (imi_limits_t){.text_ms = 30000,
                                 .image_ms = 120000,
                                 .download_ms = 60000,
