@@ -165,7 +165,8 @@ IMAGINE_API void imagine_http1_close(imagine_http1_t *http1);
 typedef struct imagine_listener imagine_listener_t;
 
 /**
- * Listen on HOST and PORT (0: the system chooses a free one), for MAX_CONNECTIONS at once.
+ * Listen on HOST and PORT (0: the system chooses a free one), for MAX_CONNECTIONS at once, or, with
+ * WORKERS other than 1, for this one's part of them.
  * @param gateway      borrowed; must be closed after the listener's `closed`
  * @param loop         uv_loop_t *, the client's, borrowed until closed
  * @param settings     read during the call only
@@ -176,6 +177,18 @@ typedef struct imagine_listener imagine_listener_t;
 IMAGINE_API int imagine_listener_open(imagine_listener_t **out, imagine_gateway_t *gateway,
                                       void *loop, const imagine_settings_t *settings,
                                       int32_t *out_port, char **out_message);
+#define IMAGINE_LISTENERS_MAX 64
+/** How many listeners the settings ask for: WORKERS, or what the machine can run at once. */
+IMAGINE_API int32_t imagine_listener_count(const imagine_settings_t *settings);
+/**
+ * One more listener on the port of `first`, which WORKERS other than 1 must have opened: for a
+ * gateway, a loop and a thread of its own. The kernel gives each new connection to one of them by a
+ * hash of its addresses, whoever is busy: what waits for a loop that stands still waits until that
+ * goes on. Before `first` has a thread of its own; closed in any order.
+ * @return 0, IMAGINE_EIO, IMAGINE_ENOMEM
+ */
+IMAGINE_API int imagine_listener_join(imagine_listener_t **out, const imagine_listener_t *first,
+                                      imagine_gateway_t *gateway, void *loop, char **out_message);
 /** Take no more connections; those that are there go on. Harmless when repeated. */
 IMAGINE_API void imagine_listener_stop(imagine_listener_t *listener);
 /** Cut all connections; requests in flight are aborted.

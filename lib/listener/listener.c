@@ -2,14 +2,20 @@
  *
  * A connection reads into one buffer that all of them share, and writes at once as much as its
  * socket takes; only a rest that does not fit is queued. It goes on reading while its request is
- * worked on, and so notices at no cost that its peer has left. */
+ * worked on, and so notices at no cost that its peer has left.
+ *
+ * Listeners of several threads share a port by SO_REUSEPORT: each has a socket and a backlog. That
+ * would also let a second server share it unnoticed, so the first one of them tries without. */
 #include "imagine/gateway.h"
 
+#include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "wire/list.h"
@@ -21,6 +27,7 @@ struct imagine_listener {
     uv_tcp_t tcp;
     imagine_gateway_t *gateway;
     uv_idle_t anchor; /* never runs; open until imagine_listener_close(), also when stopped */
+    bool is_shared;   /* the port: others listen on it, too */
     bool is_full;     /* one more connection is here already and waits */
     unsigned connections_max, connection_count;
     unsigned handle_count; /* tcp, anchor, and one for each connection */
@@ -163,17 +170,78 @@ static void on_anchor_closed(uv_handle_t *handle) {
     on_handle_closed(handle->data);
 }
 
+/* ---- opening ---- */
+
+/* 0, or libuv's error. */
+static int make_socket(int family, int option, int *out) {
+    *out = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (*out >= 0 && setsockopt(*out, SOL_SOCKET, option, &(int){1}, sizeof(int)) == 0)
+        return 0;
+    int err = uv_translate_sys_error(errno);
+    if (*out >= 0)
+        close(*out);
+    return err;
+}
+
+/* Nobody else listens there. */
+static int try_alone(const struct sockaddr *address, socklen_t address_size) {
+    int fd = -1, err = make_socket(address->sa_family, SO_REUSEADDR, &fd);
+    if (err != 0)
+        return err;
+    err = bind(fd, address, address_size) == 0 ? 0 : uv_translate_sys_error(errno);
+    close(fd);
+    return err;
+}
+
+static int share_port(imagine_listener_t *listener, int family) {
+    int fd = -1, err = make_socket(family, SO_REUSEPORT, &fd);
+    if (err != 0)
+        return err;
+    err = uv_tcp_open(&listener->tcp, fd);
+    if (err != 0)
+        close(fd);
+    return err;
+}
+
+static int listen_at(imagine_listener_t *listener, const struct sockaddr *address) {
+    int err = listener->is_shared ? share_port(listener, address->sa_family) : 0;
+    if (err == 0)
+        err = uv_tcp_bind(&listener->tcp, address, 0);
+    return err == 0 ? uv_listen((uv_stream_t *)&listener->tcp, BACKLOG, on_connection) : err;
+}
+
 /* NULL, or why not. */
 static const char *listen_on(imagine_listener_t *listener, const char *host, const char *port) {
     struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM}, *address = NULL;
     int err = getaddrinfo(host, port, &hints, &address);
     if (err != 0)
         return gai_strerror(err);
-    err = uv_tcp_bind(&listener->tcp, address->ai_addr, 0);
-    freeaddrinfo(address);
+    if (listener->is_shared)
+        err = try_alone(address->ai_addr, address->ai_addrlen);
     if (err == 0)
-        err = uv_listen((uv_stream_t *)&listener->tcp, BACKLOG, on_connection);
+        err = listen_at(listener, address->ai_addr);
+    freeaddrinfo(address);
     return err == 0 ? NULL : uv_strerror(err); /* of 0 it would allocate a text */
+}
+
+static imagine_listener_t *listener_new(imagine_gateway_t *gateway, uv_loop_t *loop) {
+    imagine_listener_t *listener = calloc(1, sizeof(*listener));
+    if (listener == NULL)
+        return NULL;
+    listener->gateway = gateway;
+    imi_list_init(&listener->connections);
+    uv_tcp_init(loop, &listener->tcp);
+    uv_idle_init(loop, &listener->anchor);
+    listener->anchor.data = listener;
+    listener->handle_count = 2;
+    return listener;
+}
+
+int32_t imagine_listener_count(const imagine_settings_t *settings) {
+    int64_t count = imagine_settings_get_int(settings, "WORKERS");
+    if (count == 0)
+        count = uv_available_parallelism();
+    return count > IMAGINE_LISTENERS_MAX ? IMAGINE_LISTENERS_MAX : (int32_t)count;
 }
 
 int imagine_listener_open(imagine_listener_t **out, imagine_gateway_t *gateway, void *loop,
@@ -181,18 +249,15 @@ int imagine_listener_open(imagine_listener_t **out, imagine_gateway_t *gateway, 
                           char **out_message) {
     const char *host = imagine_settings_get(settings, "HOST");
     const char *port = imagine_settings_get(settings, "PORT");
+    unsigned count = (unsigned)imagine_listener_count(settings);
+    unsigned connections_max = (unsigned)imagine_settings_get_int(settings, "MAX_CONNECTIONS");
     struct sockaddr_in6 bound = {.sin6_port = 0}; /* at the same place as IPv4's */
-    imagine_listener_t *listener = calloc(1, sizeof(*listener));
+    imagine_listener_t *listener = listener_new(gateway, loop);
     *out = NULL;
     if (listener == NULL)
         return IMAGINE_ENOMEM;
-    listener->gateway = gateway;
-    listener->connections_max = (unsigned)imagine_settings_get_int(settings, "MAX_CONNECTIONS");
-    imi_list_init(&listener->connections);
-    uv_tcp_init(loop, &listener->tcp);
-    uv_idle_init(loop, &listener->anchor);
-    listener->anchor.data = listener;
-    listener->handle_count = 2;
+    listener->is_shared = count > 1;
+    listener->connections_max = (connections_max + count - 1) / count;
     const char *why = listen_on(listener, host, port);
     if (why != NULL) {
         if (out_message != NULL &&
@@ -204,6 +269,28 @@ int imagine_listener_open(imagine_listener_t **out, imagine_gateway_t *gateway, 
     uv_tcp_getsockname(&listener->tcp, (struct sockaddr *)&bound, &(int){sizeof(bound)});
     if (out_port != NULL)
         *out_port = ntohs(bound.sin6_port);
+    *out = listener;
+    return 0;
+}
+
+int imagine_listener_join(imagine_listener_t **out, const imagine_listener_t *first,
+                          imagine_gateway_t *gateway, void *loop, char **out_message) {
+    struct sockaddr_storage address;
+    imagine_listener_t *listener = listener_new(gateway, loop);
+    *out = NULL;
+    if (listener == NULL)
+        return IMAGINE_ENOMEM;
+    listener->is_shared = true;
+    listener->connections_max = first->connections_max;
+    int err = uv_tcp_getsockname(&first->tcp, (struct sockaddr *)&address, &(int){sizeof(address)});
+    if (err == 0)
+        err = listen_at(listener, (struct sockaddr *)&address);
+    if (err != 0) {
+        if (out_message != NULL && asprintf(out_message, "WORKERS: %s", uv_strerror(err)) < 0)
+            *out_message = NULL;
+        imagine_listener_close(listener, NULL, NULL);
+        return IMAGINE_EIO;
+    }
     *out = listener;
     return 0;
 }

@@ -105,13 +105,20 @@ START_TEST(it_answers_and_keeps_the_connection) {
 }
 END_TEST
 
-START_TEST(a_port_that_is_taken_is_told) {
+static const struct {
+    const char *first, *second; /* WORKERS */
+} taken_cases[] = {{"1", "1"}, {"1", "2"}, {"2", "1"}, {"2", "2"}};
+
+/* Also where the system would let both have it. */
+START_TEST(a_port_that_is_taken_is_told) { /* _i walks taken_cases */
     imagine_listener_t *first = NULL;
     char *message = NULL, number[16];
+    ck_assert_int_eq(imagine_settings_set(settings, "WORKERS", taken_cases[_i].first), 0);
     ck_assert_int_eq(open_listener(NULL), 0);
     first = listener;
     snprintf(number, sizeof(number), "%d", port);
     ck_assert_int_eq(imagine_settings_set(settings, "PORT", number), 0);
+    ck_assert_int_eq(imagine_settings_set(settings, "WORKERS", taken_cases[_i].second), 0);
     ck_assert_int_eq(open_listener(&message), IMAGINE_EIO);
     ck_assert_ptr_null(listener);
     ck_assert_ptr_nonnull(message);
@@ -119,6 +126,95 @@ START_TEST(a_port_that_is_taken_is_told) {
     ck_assert_int_eq(strncmp(message, "HOST, PORT: 127.0.0.1, ", 23), 0);
     imagine_free(message);
     listener = first;
+    close_listener();
+}
+END_TEST
+
+static const struct {
+    const char *workers;
+    int32_t count; /* 0: what the machine can run at once */
+} count_cases[] = {{"1", 1}, {"5", 5}, {"64", IMAGINE_LISTENERS_MAX}, {"0", 0}};
+
+START_TEST(the_settings_say_how_many) { /* _i walks count_cases */
+    int32_t count = count_cases[_i].count;
+    if (count == 0)
+        count = (int32_t)uv_available_parallelism();
+    if (count > IMAGINE_LISTENERS_MAX)
+        count = IMAGINE_LISTENERS_MAX;
+    ck_assert_int_eq(imagine_settings_set(settings, "WORKERS", count_cases[_i].workers), 0);
+    ck_assert_int_eq(imagine_listener_count(settings), count);
+}
+END_TEST
+
+static imagine_listener_t *open_two(const char *connections_max) {
+    imagine_listener_t *other = NULL;
+    ck_assert_int_eq(imagine_settings_set(settings, "WORKERS", "2"), 0);
+    ck_assert_int_eq(imagine_settings_set(settings, "MAX_CONNECTIONS", connections_max), 0);
+    ck_assert_int_eq(open_listener(NULL), 0);
+    ck_assert_int_eq(imagine_listener_join(&other, listener, gateway, &loop, NULL), 0);
+    ck_assert_ptr_nonnull(other);
+    return other;
+}
+
+/* Closed in either order: where one is gone, the other has every connection. */
+START_TEST(one_that_joined_answers_on_the_same_port) { /* _i: which goes first */
+    enum { COUNT = 40 };
+    imagine_listener_t *both[2] = {NULL, NULL};
+    int fds[COUNT], cut_count = 0;
+    both[1] = open_two("1000");
+    both[0] = listener;
+    for (int i = 0; i < COUNT; i++) {
+        say(fds[i] = connect_to_it(), ask);
+        ck_assert_str_ne(hear(fds[i], TURNS_MAX), "");
+    }
+    listener = both[_i];
+    close_listener();
+    for (int i = 0; i < COUNT; i++) {
+        cut_count += recv(fds[i], &(char){0}, 1, MSG_DONTWAIT) == 0;
+        close(fds[i]);
+    }
+    ck_assert_int_gt(cut_count, 0); /* it would take one chance in 10^12 */
+    ck_assert_int_lt(cut_count, COUNT);
+    for (int i = 0; i < COUNT; i++) {
+        say(fds[i] = connect_to_it(), ask);
+        ck_assert_str_ne(hear(fds[i], TURNS_MAX), "");
+        close(fds[i]);
+    }
+    listener = both[1 - _i];
+    closed_count = 0;
+    close_listener();
+}
+END_TEST
+
+START_TEST(each_has_its_part_of_the_connections) {
+    int fds[2];
+    imagine_listener_t *other = open_two("2"), *first = listener;
+    imagine_listener_stop(first);
+    uv_run(&loop, UV_RUN_NOWAIT);
+    for (int i = 0; i < 2; i++)
+        say(fds[i] = connect_to_it(), ask);
+    ck_assert_str_ne(hear(fds[0], TURNS_MAX), "");
+    ck_assert_str_eq(hear(fds[1], 50), "");
+    close(fds[0]);
+    ck_assert_str_ne(hear(fds[1], TURNS_MAX), "");
+    close(fds[1]);
+    close_listener();
+    listener = other;
+    closed_count = 0;
+    close_listener();
+}
+END_TEST
+
+START_TEST(nobody_joins_one_that_is_alone) {
+    imagine_listener_t *other = listener;
+    char *message = NULL;
+    ck_assert_int_eq(open_listener(NULL), 0); /* WORKERS is 1 */
+    ck_assert_int_eq(imagine_listener_join(&other, listener, gateway, &loop, &message),
+                     IMAGINE_EIO);
+    ck_assert_ptr_null(other);
+    ck_assert_str_eq(message, "WORKERS: address already in use");
+    imagine_free(message);
+    ck_assert_int_eq(imagine_listener_join(&other, listener, gateway, &loop, NULL), IMAGINE_EIO);
     close_listener();
 }
 END_TEST
@@ -197,7 +293,13 @@ static Suite *listener_suite(void) {
     TCase *tcase = tcase_create("listener");
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, it_answers_and_keeps_the_connection);
-    tcase_add_test(tcase, a_port_that_is_taken_is_told);
+    tcase_add_loop_test(tcase, a_port_that_is_taken_is_told, 0,
+                        sizeof(taken_cases) / sizeof(taken_cases[0]));
+    tcase_add_loop_test(tcase, the_settings_say_how_many, 0,
+                        sizeof(count_cases) / sizeof(count_cases[0]));
+    tcase_add_loop_test(tcase, one_that_joined_answers_on_the_same_port, 0, 2);
+    tcase_add_test(tcase, each_has_its_part_of_the_connections);
+    tcase_add_test(tcase, nobody_joins_one_that_is_alone);
     tcase_add_test(tcase, a_host_that_is_not_ours_is_told);
     tcase_add_test(tcase, a_connection_too_many_waits_for_its_turn);
     tcase_add_test(tcase, when_stopped_it_answers_those_it_has);
