@@ -34,7 +34,7 @@ extern char **environ; /* POSIX has it declared nowhere */
     DEFAULT("PORT", NUMBER, "3000", 0, 65535, NULL, "port to listen on; 0: any free one")         \
     PLAIN("HOST", HOST,                                                                           \
           "address to listen on; 127.0.0.1 without API_TOKEN and ADMIN_TOKEN, else all")          \
-    DEFAULT("WORKERS", NUMBER, "1", 0, 64, NULL, "threads that serve; 0: one for each core")       \
+    DEFAULT("WORKERS", NUMBER, "1", 0, 64, NULL, "threads that serve; 0: one for each core")      \
     PLAIN("TLS_CERT", TEXT, "PEM file: serve HTTPS, together with TLS_KEY")                       \
     PLAIN("TLS_KEY", TEXT, "PEM file: the key of TLS_CERT")                                       \
     PLAIN("API_TOKEN", SECRETS, "comma list; callers send one as Authorization: Bearer")          \

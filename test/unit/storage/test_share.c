@@ -152,9 +152,9 @@ static void close_file(storage_bench_t *bench) {
 }
 
 static const storage_target_t targets[] = {
-    {"memory, shared", open_memory, close_shared, SLACK_MS},
-    {"memory, the other leaves first", open_memory_alone, close_shared, SLACK_MS},
-    {"sqlite, shared", open_file, close_file, SLACK_MS},
+    {"memory, shared", open_memory, close_shared, SLACK_MS, NULL},
+    {"memory, the other leaves first", open_memory_alone, close_shared, SLACK_MS, NULL},
+    {"sqlite, shared", open_file, close_file, SLACK_MS, NULL},
 };
 #define TARGET_COUNT (sizeof(targets) / sizeof(targets[0]))
 
