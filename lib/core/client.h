@@ -19,6 +19,8 @@
 #include "wire/mem.h"
 #include "wire/urlcheck.h"
 
+#define IMI_EPOCH_SIZE 16 /* hex digits */
+
 typedef struct imi_provider imi_provider_t;
 typedef struct imi_sync imi_sync_t;
 typedef struct imi_webhooks imi_webhooks_t;
@@ -76,6 +78,7 @@ struct imagine {
     uint64_t tell_pause_ms;
     size_t kept_size; /* of all outcomes */
     imi_webhooks_t *webhooks;
+    char epoch[IMI_EPOCH_SIZE + 1]; /* of the storage, see epoch.h; "": not known yet */
     imi_peers_t *peers;
     imi_tally_t *tally;
     imi_keyring_t *keyring; /* NULL: nothing is sealed */

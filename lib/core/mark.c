@@ -68,3 +68,8 @@ void imi_mark_changed(const char *fingerprint, const char *model, imi_token_stat
                     state == IMI_TOKEN_COOLING ? "cooling" : "exhausted", until_unix_ms);
     imi_sync_put(im, key, value, (size_t)size, (uint64_t)left_ms);
 }
+
+void imi_marks_tell(imagine_t *im) {
+    for (size_t i = 0; i < im->provider_count; i++)
+        imi_pool_tell_marks(im->providers[i]->pool, imi_clock(im));
+}

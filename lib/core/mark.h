@@ -15,6 +15,8 @@
 void imi_mark_changed(const char *fingerprint, const char *model, imi_token_state_t state,
                       int64_t until_unix_ms, void *user);
 /* A record that the store brought; value NULL: it is not there any more. */
+/* All that the providers know, as if they had learned it just now. */
+void imi_marks_tell(imagine_t *im);
 void imi_mark_load(imagine_t *im, const char *key, const void *value, size_t value_size);
 
 #endif

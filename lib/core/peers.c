@@ -132,6 +132,11 @@ static void beat(imagine_t *im) {
         peers->beat_timer = NULL; /* the next piece of work tries again */
 }
 
+static void renew_all(imagine_t *im) {
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        kinds[i]->renew(im);
+}
+
 static void on_beat(void *user) {
     imagine_t *im = user;
     imi_peers_t *peers = im->peers;
@@ -141,21 +146,32 @@ static void on_beat(void *user) {
     if (peers->work_count == 0 || im->is_closing)
         return;
     beat(im);
-    for (size_t i = 0; was_silent && i < sizeof(kinds) / sizeof(kinds[0]); i++)
-        kinds[i]->renew(im);
+    if (was_silent)
+        renew_all(im);
     imi_sync_refresh(im);
+}
+
+void imi_peers_renew(imagine_t *im) {
+    if (im->peers->work_count == 0)
+        return;
+    beat(im);
+    renew_all(im);
+}
+
+void imi_peers_note(imagine_t *im, const imi_work_kind_t *kind, const char *id) {
+    char key[KEY_SIZE];
+    set_run_key(key, im->peers->self, kind, id);
+    imi_sync_put(im, key, "", 0, RUN_KEPT_MS);
 }
 
 /* First the sign of life, then the work: nobody finds work of an instance that seems dead. */
 void imi_peers_begin(imagine_t *im, const imi_work_kind_t *kind, const char *id) {
-    char key[KEY_SIZE];
     if (!imi_sync_is_shared(im))
         return;
     im->peers->work_count++;
     if (im->peers->beat_timer == NULL)
         beat(im);
-    set_run_key(key, im->peers->self, kind, id);
-    imi_sync_put(im, key, "", 0, RUN_KEPT_MS);
+    imi_peers_note(im, kind, id);
 }
 
 static void stop_beating(imagine_t *im) {
@@ -455,7 +471,8 @@ static void scan(imagine_t *im, const char *dead) {
     step_free(step);
 }
 
-void imi_peers_listed(imagine_t *im) {
+void imi_peers_listed(imagine_t *im, size_t count) {
+    (void)count;
     imi_peers_t *peers = im->peers;
     uint64_t now_ms = imi_now_ms(im);
     if (!imi_sync_is_shared(im) || peers->is_scanning ||

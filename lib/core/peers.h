@@ -27,7 +27,8 @@ typedef struct imi_work_kind {
     const char *record_prefix; /* of its records' keys; the id stands behind it */
     /* The record is ours now: goes on with it, unless it is over. */
     void (*take_over)(imagine_t *im, const char *id, imi_slice_t record);
-    /* Others may have thought us dead: writes every record that is ours once more, which shows. */
+    /* Others may have thought us dead, or the store has lost everything: notes (imi_peers_note) and
+     * writes every record that is ours once more, which shows whose it is. */
     void (*renew)(imagine_t *im);
 } imi_work_kind_t;
 
@@ -44,8 +45,13 @@ const char *imi_peers_self(const imagine_t *im);
 void imi_peers_begin(imagine_t *im, const imi_work_kind_t *kind, const char *id);
 void imi_peers_end(imagine_t *im, const imi_work_kind_t *kind, const char *id);
 
+/* Notes a piece of work that was begun once more. */
+void imi_peers_note(imagine_t *im, const imi_work_kind_t *kind, const char *id);
+/* Every piece of work that is ours is to be in the store, whatever became of it there. */
+void imi_peers_renew(imagine_t *im);
+
 /* What the store says of others: for imi_sync_kind_t. */
 void imi_peer_load(imagine_t *im, const char *key, const void *value, size_t value_size);
-void imi_peers_listed(imagine_t *im);
+void imi_peers_listed(imagine_t *im, size_t count);
 
 #endif

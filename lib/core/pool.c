@@ -743,6 +743,17 @@ void imi_pool_reset(imi_pool_t *pool) {
     }
 }
 
+void imi_pool_tell_marks(const imi_pool_t *pool, imi_clock_t clock) {
+    for (size_t i = 0; i < pool->count; i++) {
+        const imi_token_t *token = pool->tokens[i];
+        int64_t left_ms = remaining_ms(token, clock);
+        if (left_ms >= (token->state == IMI_TOKEN_COOLING ? COOLING_KEPT_MS : 1))
+            tell(pool, token, "", token->state, clock.unix_ms + left_ms);
+        for (const mark_t *mark = token->marks; mark != NULL; mark = mark->next)
+            tell(pool, token, pool->models[mark->model].name, mark->state, mark->due.key);
+    }
+}
+
 /* ---- counts, and the storage's -----------------------------------------------------------------
  */
 

@@ -129,6 +129,8 @@ void imi_pool_stats(imi_pool_t *pool, imi_clock_t clock, imagine_token_stats_t *
  * models?} */
 void imi_pool_details(imi_pool_t *pool, imi_clock_t clock, imi_buf_t *out);
 void imi_pool_reset(imi_pool_t *pool); /* everything active again; `changed` tells each */
+/* `changed` tells every mark that still lasts, as when it was made. */
+void imi_pool_tell_marks(const imi_pool_t *pool, imi_clock_t clock);
 /* Lanes and rows looked at so far: what picking costs, for tests. */
 uint64_t imi_pool_step_count(const imi_pool_t *pool);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/client.h"
+#include "core/epoch.h"
 #include "core/log.h"
 #include "core/mark.h"
 #include "core/outage.h"
@@ -138,6 +139,7 @@ int imagine_set_catalogue(imagine_t *im, const char *json, size_t json_size, cha
 /* What a store may hold of us, in the order in which it is read. Webhooks before tasks: one that
  * ends once more has told so already. */
 static const imi_sync_kind_t kinds[] = {
+    {.prefix = IMI_EPOCH_KEY, .load = imi_epoch_load, .on_listed = imi_epoch_listed},
     {.prefix = IMI_MARK_PREFIX, .load = imi_mark_load},
     {.prefix = IMI_PEER_PREFIX, .load = imi_peer_load, .on_listed = imi_peers_listed},
     {.prefix = IMI_OUTAGE_PREFIX, .load = imi_outage_load},

@@ -54,6 +54,7 @@ typedef struct pending {
 typedef struct listing {
     imi_sync_t *sync;
     const imi_sync_kind_t *kind;
+    size_t count; /* of entries so far */
     bool is_under_way;
     bool has_failed;
 } listing_t;
@@ -175,6 +176,7 @@ static void on_listed(int status, const imagine_storage_entry_t *entries, size_t
         listing->has_failed = true;
         list_later(sync, status);
     }
+    listing->count += entry_count;
     for (size_t i = 0; i < entry_count && !sync->is_closing; i++)
         listing->kind->load(im, entries[i].key, entries[i].value, entries[i].value_size);
     if (is_last == 0)
@@ -185,7 +187,7 @@ static void on_listed(int status, const imagine_storage_entry_t *entries, size_t
     if (sync->is_closing)
         return;
     if (!listing->has_failed && listing->kind->on_listed != NULL)
-        listing->kind->on_listed(im);
+        listing->kind->on_listed(im, listing->count);
     if (sync->lists_left == 0)
         loaded(sync);
 }

@@ -21,8 +21,8 @@ typedef struct imi_sync_kind {
     const char *prefix; /* of its keys */
     /* `value` NULL: it is not there any more (under IMI_SYNC_LIVE alone). */
     void (*load)(imagine_t *im, const char *key, const void *value, size_t value_size);
-    /* All that are there have been loaded. NULL: nobody wants to know. */
-    void (*on_listed)(imagine_t *im);
+    /* All that are there have been loaded, so many. NULL: nobody wants to know. */
+    void (*on_listed)(imagine_t *im, size_t count);
     /* The store took what was put there. NULL: nobody cares. */
     void (*stored)(imagine_t *im, const char *key);
     bool is_unshared; /* loaded only from a storage that nobody else has */

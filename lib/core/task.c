@@ -572,8 +572,10 @@ static void renew(imagine_t *im) {
     size_t position = 0;
     while (imi_map_next(&im->tasks, &position, &entry)) {
         const imi_task_t *task = entry->value;
-        if (task->is_work)
-            imi_task_save(im, task);
+        if (!task->is_work)
+            continue;
+        imi_peers_note(im, &imi_task_work, task->id);
+        imi_task_save(im, task);
     }
 }
 

@@ -511,8 +511,10 @@ static void renew(imagine_t *im) {
     size_t position = 0;
     while (imi_map_next(&im->webhooks->by_id, &position, &entry)) {
         const imi_webhook_t *webhook = entry->value;
-        if (webhook->state == IMI_WEBHOOK_PENDING)
-            imi_webhook_save(webhook);
+        if (webhook->state != IMI_WEBHOOK_PENDING)
+            continue;
+        imi_peers_note(im, &imi_webhook_work, webhook->id);
+        imi_webhook_save(webhook);
     }
 }
 

@@ -58,16 +58,18 @@ test("a Redis that stands still in the middle holds nobody up", async () => {
   redis.resume();
 });
 
-test("a Redis that was killed and comes back empty takes from nobody what they know", async () => {
+test("a Redis that was killed and comes back empty is told what everybody knows", async () => {
   const redis = stopped(await startRedis()), a = await start(redis.url), b = await start(redis.url);
   await learn(a);
   await eventually("the mark is in the store", async () => (await marks(redis)) > 0);
   await redis.kill();
   for (let i = 0; i < 4; i++) await generate(i % 2 ? a : b);
   await redis.start();
-  await pause(1000);
+  await eventually("the mark is in the store again", async () => (await marks(redis)) > 0, { timeoutMs: 10000 });
   for (let i = 0; i < 4; i++) await generate(i % 2 ? a : b);
   assert.equal(await exhausted(a), 1);
+  const c = await start(redis.url); // one that knows nothing by itself
+  await eventually("the mark is known to a new one", async () => (await exhausted(c)) === 1);
   await upstream.control({ tokens: { "gitee-two": { state: "exhausted", shape: "429" } } });
   await a.post("/api/v1/generate", cat);
   await eventually("what is learned now is in the store", async () => (await marks(redis)) > 0, { timeoutMs: 20000 });

@@ -118,6 +118,7 @@ void sim_store_set_delay(sim_store_t *store, uint64_t delay_ms);
 /* Several clients may have it, each in a world of its own whose clock the test keeps close to the
  * others'; `tells`: it has a watch. */
 void sim_store_share(sim_store_t *store, bool tells);
+/* As a server that begins anew: who watches is told of a gap. */
 void sim_store_empty(sim_store_t *store);
 /* Whatever concerns keys of this prefix fails; NULL: nothing does. */
 void sim_store_refuse(sim_store_t *store, const char *prefix);

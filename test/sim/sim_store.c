@@ -115,27 +115,29 @@ static void on_news(void *user) {
     *at = news->next;
     for (link_t *link = news->store->links; link != NULL; link = link->next)
         if (link == news->link) {
-            link->on_changed(news->key, link->watch_user);
+            link->on_changed(news->key[0] != '\0' ? news->key : NULL, link->watch_user);
             break;
         }
     free(news);
 }
 
+/* "": anything may have changed. */
+static void tell(link_t *link, const char *key) {
+    news_t *news = calloc(1, sizeof(*news));
+    ck_assert_ptr_nonnull(news);
+    news->link = link;
+    news->store = link->store;
+    news->next = news->store->news;
+    news->store->news = news;
+    snprintf(news->key, sizeof(news->key), "%s", key);
+    sim_event_add(link->sim, link->store->delay_ms, on_news, news);
+}
+
 static void tell_others(const operation_t *operation) {
-    for (link_t *link = operation->link->store->links; link != NULL; link = link->next) {
-        news_t *news;
-        if (link == operation->link ||
-            strncmp(operation->key, link->watched, strlen(link->watched)) != 0)
-            continue;
-        news = calloc(1, sizeof(*news));
-        ck_assert_ptr_nonnull(news);
-        news->link = link;
-        news->store = link->store;
-        news->next = news->store->news;
-        news->store->news = news;
-        memcpy(news->key, operation->key, sizeof(news->key));
-        sim_event_add(link->sim, operation->link->store->delay_ms, on_news, news);
-    }
+    for (link_t *link = operation->link->store->links; link != NULL; link = link->next)
+        if (link != operation->link &&
+            strncmp(operation->key, link->watched, strlen(link->watched)) == 0)
+            tell(link, operation->key);
 }
 
 static int64_t add_now(sim_store_t *store, operation_t *operation) {
@@ -406,6 +408,8 @@ void sim_store_share(sim_store_t *store, bool tells) {
 void sim_store_empty(sim_store_t *store) {
     while (store->count > 0)
         free(store->entries[--store->count].value);
+    for (link_t *link = store->links; link != NULL; link = link->next)
+        tell(link, "");
 }
 
 void sim_store_refuse(sim_store_t *store, const char *prefix) {

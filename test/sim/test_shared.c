@@ -229,6 +229,28 @@ START_TEST(a_store_that_was_away_or_emptied_takes_no_work_away) { /* and _i / 2:
 }
 END_TEST
 
+START_TEST(a_store_that_was_emptied_is_told_every_mark_again) { /* _i: does it tell of changes? */
+    pair_t pair = open_pair(_i == 1);
+    run(pair.a, pair.b, 1000);
+    exhaust(pair.a);
+    run(pair.a, pair.b, 2000);
+    sim_store_empty(pair.store);
+    ck_assert(!sim_store_has(pair.store, "live/token/gitee/"));
+    for (int i = 0; i < 2 && _i == 0; i++) { /* notices when there is work */
+        sim_reply(pair.a, 10, 200, "{\"data\":[{\"url\":\"https://cdn.test/1.png\"}]}");
+        sim_generate(pair.a, "gitee/z-image-turbo");
+        run(pair.a, pair.b, 1500);
+    }
+    run(pair.a, pair.b, 1000);
+    ck_assert(sim_store_has(pair.store, "live/token/gitee/"));
+    /* One that was reset while all is well stays so. */
+    ck_assert_int_eq(imagine_token_reset(pair.a->im, "gitee"), 0);
+    run(pair.a, pair.b, 2000);
+    ck_assert(!sim_store_has(pair.store, "live/token/gitee/"));
+    close_pair(&pair);
+}
+END_TEST
+
 /* ---- webhooks ----------------------------------------------------------------------------------
  */
 
@@ -269,6 +291,7 @@ static Suite *shared_suite(void) {
     tcase_add_loop_test(tcase, work_of_one_that_dies_is_taken_over_and_its_ghost_writes_nothing, 0,
                         2);
     tcase_add_loop_test(tcase, a_job_is_canceled_by_whoever_is_asked, 0, 2);
+    tcase_add_loop_test(tcase, a_store_that_was_emptied_is_told_every_mark_again, 0, 2);
     tcase_add_loop_test(tcase, a_store_that_was_away_or_emptied_takes_no_work_away, 0, 4);
     tcase_add_loop_test(tcase, a_webhook_of_one_that_dies_is_told_by_the_other_once, 0, 2);
     suite_add_tcase(suite, tcase);

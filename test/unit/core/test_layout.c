@@ -26,7 +26,7 @@ static const struct {
     size_t size, first_offset, last_offset, last_size;
 } structs[] = {
     ROW(imagine_allocator, resize, user),
-    ROW(imagine_options, size, allow_private_hosts),
+    ROW(imagine_options, size, reserved),
     ROW(imagine_image, size, url),
     ROW(imagine_params, size, id),
     ROW(imagine_result, size, log_reason),
