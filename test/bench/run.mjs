@@ -1,6 +1,6 @@
 // run.mjs: measures imagine-server, and nginx as a plain proxy beside it: `make bench`.
 //
-//   node test/bench/run.mjs BUILD_DIRECTORY [--quick] [--media]     --media: only what media.mjs measures
+//   node test/bench/run.mjs BUILD_DIRECTORY [--quick] [--media | --stores]     only what media.mjs or stores.mjs measures
 //
 // What is measured runs alone on one core; the load and the provider's stand-in share another. CPU
 // time is the process's own (/proc/PID/stat), per answered request. Everything is on as in real use:
@@ -13,6 +13,7 @@ import os from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { measureMedia } from "./media.mjs";
+import { measureStores } from "./stores.mjs";
 
 const build = path.resolve(process.argv[2] ?? "build");
 const isQuick = process.argv.includes("--quick");
@@ -42,7 +43,7 @@ if (many < 10000) say(`Only ${files} descriptors may be open here: ${many} reque
 
 const children = new Set();
 function start(core, command, args, options = {}) {
-  const pinned = cores > 1 && has("taskset") ? ["taskset", ["-c", String(core), command, ...args]] : [command, args];
+  const pinned = core !== null && cores > 1 && has("taskset") ? ["taskset", ["-c", String(core), command, ...args]] : [command, args];
   const child = spawn(...pinned, { stdio: ["ignore", "pipe", "inherit"], ...options });
   children.add(child);
   child.on("exit", () => children.delete(child));
@@ -283,10 +284,14 @@ async function measureCrowd(base) {
   }
 }
 
-async function measureSmall() {
+async function startStandIn() {
   const standIn = start(1, program("upstream"), ["0"]);
   const standInPort = Number((await firstLine(standIn)).split(" ")[1]);
-  const base = `http://127.0.0.1:${standInPort}/v1`;
+  return { standIn, standInPort, base: `http://127.0.0.1:${standInPort}/v1` };
+}
+
+async function measureSmall() {
+  const { standIn, standInPort, base } = await startStandIn();
   const toProvider = requestTo("/v1/images/generations", { model: "flux-2", width: 1024, height: 1024, seed: 1, num_inference_steps: 9, response_format: "url" }, "Authorization: Bearer one\r\n");
   const direct = { port: standInPort, request: toProvider };
   let nginx;
@@ -318,8 +323,14 @@ async function measureSmall() {
 }
 
 async function main() {
-  if (!process.argv.includes("--media")) await measureSmall();
-  await measureMedia({ section, row, startServer, stop, cpuSeconds, isQuick });
+  const [onlyMedia, onlyStores] = ["--media", "--stores"].map((option) => process.argv.includes(option));
+  if (!onlyMedia && !onlyStores) await measureSmall();
+  if (!onlyStores) await measureMedia({ section, row, startServer, stop, cpuSeconds, isQuick });
+  if (!onlyMedia) {
+    const { standIn, base } = await startStandIn();
+    await measureStores({ section, row, start, stop, startServer, load, loadOn, freePort, untilListening, has, base, results, cores, seconds });
+    await stop(standIn);
+  }
   const missed = rows.filter(({ verdict }) => verdict === "MISSED");
   writeFileSync(path.join(build, "bench.json"), `${JSON.stringify({ machine: os.cpus()[0].model, cores, files, results, missed: missed.map(({ text }) => text) }, null, 2)}\n`);
   console.log(["", "| what | measured | target | |", "| --- | ---: | ---: | --- |", ...rows.map(({ text, value, bound, verdict }) => `| ${text} | ${value} | ${bound} | ${verdict} |`)].join("\n"));
