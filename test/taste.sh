@@ -42,6 +42,7 @@ may_include() { # file, what stands between the quotes
     lib/providers/*) [[ $name == @(providers|wire|imagine)/* || $name == imagine.h ]] ;;
     lib/storage/*) [[ $name == @(storage|wire|imagine)/* || $name == imagine.h ]] ;;
     lib/gateway/*) [[ $name == @(gateway|wire|imagine)/* || $name == imagine.h ]] ;;
+    lib/ffi/*) [[ $name == @(wire|imagine)/* || $name == imagine.h ]] ;;
     lib/listener/*) [[ $name == @(listener|wire|imagine)/* || $name == imagine.h ]] ;;
     lib/uv/*) [[ $name == @(uv|wire)/* || $name == imagine.h || $name == imagine/@(io|hosting).h ]] ;;
     server/*) [[ $name != */* && -f server/$name ]] ;;

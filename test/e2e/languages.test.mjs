@@ -1,0 +1,27 @@
+// languages.test.mjs: the examples in other languages, each with its own tests against the stand-in.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import { build, root, run, startUpstream } from "../support/harness.mjs";
+
+let upstream;
+before(async () => (upstream = await startUpstream()));
+after(() => upstream?.stop());
+
+const python = { IMAGINE_LIBRARY: path.join(build, "libimagine.so"), PYTHONPATH: path.join(root, "examples/python"), PYTHONDONTWRITEBYTECODE: "1" };
+
+test("Python", async () => {
+  const env = { ...upstream.settings, ...python, ALLOW_PRIVATE_HOSTS: "127.0.0.1" };
+  const { code, stderr } = await run("python3", [path.join(root, "test/languages/test_python.py")], { env, timeoutMs: 120000 });
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /Ran \d+ tests/);
+});
+
+test("the README's Python, as it stands", async () => {
+  const text = /```python\n([\s\S]*?)```/.exec(readFileSync(path.join(root, "README.md"), "utf8"))?.[1];
+  assert.ok(text, "the README has no such program any more");
+  const { code, stdout, stderr } = await run("python3", ["-c", text], { env: python });
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^data:image\/png;base64,/);
+});
