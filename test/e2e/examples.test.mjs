@@ -37,6 +37,16 @@ test("generate says why there is no picture", async () => {
   assert.equal((await run(example("generate"), [])).code, 2);
 });
 
+test("epoll_loop makes three pictures at once, and its own clock ticks on", async () => {
+  await upstream.control({ latencyMs: 300 });
+  const env = { ...upstream.settings, GITEE_TOKENS: "t1,t2", ALLOW_PRIVATE_HOSTS: "127.0.0.1", STATE_FILE: ":memory:" };
+  const { code, stdout, stderr } = await run(example("epoll_loop"), ["gitee/z-image-turbo", "one", "two", "three"], { env });
+  assert.equal(code, 0, stderr);
+  for (const prompt of ["one", "two", "three"]) assert.match(stdout, new RegExp(`^${prompt}: http`, "m"));
+  const ticks = Number(/^(\d+) ticks/m.exec(stdout)?.[1]);
+  assert.ok(ticks >= 10 && ticks < 200, stdout);
+});
+
 /** What examples/custom_provider.c is written for: tasks, polls, tokens that run out. */
 async function acme({ spent = [] } = {}) {
   const seen = [];
