@@ -19,7 +19,7 @@ PACKAGES := gcc=gcc make=make pkg-config=pkg-config libuv1-dev=libuv libcurl4-op
 	libhiredis-dev=hiredis
 TEST_PACKAGES := check=check clang=clang clang-format=clang-format libclang-rt-14-dev= curl=curl \
 	g++=g++ openssl=openssl nodejs=node chromium=chromium redis-server=redis-server \
-	python3=python3
+	python3=python3 luajit=luajit
 
 # The library needs REQUIRES; the server needs libuv beside the library.
 REQUIRES := libcurl libuv libcjson libssl libcrypto sqlite3 spng hiredis

@@ -2,7 +2,7 @@
  * imagine/ffi.h: the library for other languages: handles, numbers and texts, no struct and no
  * macro. With imagine.h's own functions that need neither (imagine_submit, imagine_settings_…,
  * imagine_configure, imagine_wait, imagine_turn, imagine_cancel, imagine_close …) this is all that
- * a binding needs; examples/python is one. A C program is better served by
+ * a binding needs; examples/python and examples/lua are two. A C program is better served by
  * imagine.h and provider.h.
  *
  *     imagine_open_json(&im, "{\"manual\":true}", NULL, NULL, &message)

@@ -1,0 +1,99 @@
+-- test_lua.lua: examples/lua/imagine.lua against the stand-in, whose settings are in the environment:
+-- run by test/e2e/languages.test.mjs. Prints how many tests have passed.
+local imagine = require("imagine")
+local cat = { model = "gitee/z-image-turbo", prompt = "a cat" }
+local passed = 0
+
+local function test(name, body)
+  local client = imagine.open({ STATE_FILE = ":memory:", GITEE_TOKENS = "t1,t2", SAMPLE_PROVIDER = "on" })
+  local is_good, problem = pcall(body, client)
+  client:close()
+  if not is_good then
+    io.stderr:write(name, ": ", tostring(problem), "\n")
+    os.exit(1)
+  end
+  passed = passed + 1
+end
+
+local function fails(body, name)
+  local is_good, e = pcall(body)
+  assert(not is_good, "it did not fail")
+  assert(type(e) == "table" and e.name == name, tostring(e))
+  return e
+end
+
+test("a picture, without a coroutine", function(client)
+  local result = client:generate({ model = cat.model, prompt = 'a "cat"\n\\ \1 é', seed = 7 })
+  assert(result.url:match("^http"), result.url)
+  assert(result.seed == 7)
+end)
+
+test("many coroutines at once", function(client)
+  local seeds, count = {}, 0
+  for i = 1, 16 do
+    client:spawn(function()
+      local result = client:generate(cat)
+      assert(result.url)
+      seeds[result.seed], count = true, count + 1
+    end)
+  end
+  assert(count == 0, "nothing happens before it turns")
+  client:run()
+  assert(count == 16)
+end)
+
+test("a game's frames", function(client)
+  local result, frames = nil, 0
+  client:spawn(function() result = client:generate({ model = "sample/waves", prompt = "x", width = 64, height = 64 }) end)
+  repeat frames = frames + 1 until not client:turn(1)
+  assert(result.url:match("^data:image/png;base64,") and result.width == 64)
+end)
+
+test("what fails is an error", function(client)
+  assert(fails(function() client:generate({ prompt = "" }) end, "IMAGINE_EINVAL").message:match("prompt"))
+  fails(function() client:generate({ model = "nobody/x", prompt = "x" }) end, "IMAGINE_EPROVIDER")
+  assert(fails(function() imagine.open({ PORT = "many" }) end, "IMAGINE_EINVAL").message:match("PORT"))
+  assert(fails(function() imagine.open({}, { colour = "red" }) end, "IMAGINE_EINVAL").message:match("colour"))
+end)
+
+test("closing fails what is in flight", function(client)
+  local e
+  client:spawn(function()
+    local _, problem = pcall(client.generate, client, cat)
+    e = problem
+  end)
+  client:close()
+  assert(e.name == "IMAGINE_ECANCELED", tostring(e))
+  fails(function() client:generate(cat) end, "IMAGINE_ECLOSED")
+end)
+
+test("a text comes in pieces", function(client)
+  local pieces = {}
+  client:stream({ model = "gitee/qwen-3", prompt = "a cat" }, function(piece) pieces[#pieces + 1] = piece end)
+  assert(#pieces > 1)
+  client:spawn(function()
+    local whole = client:text({ model = "gitee/qwen-3", prompt = "a cat" }).text
+    assert(table.concat(pieces):match("^%s*(.-)%s*$") == whole, whole)
+  end)
+  client:run()
+  local is_good, problem = pcall(client.stream, client, { model = "gitee/qwen-3", prompt = "a cat" }, function() error("enough", 0) end)
+  assert(not is_good and problem == "enough", tostring(problem))
+end)
+
+test("models", function(client)
+  local all = client:models(true)
+  assert(#all > 50 and all[1].id and #client:models() < #all)
+end)
+
+test("two thousand requests leave nothing", function(client)
+  for round = 1, 20 do
+    for _ = 1, 100 do
+      client:spawn(function() client:generate({ model = "sample/waves", prompt = "x", width = 16, height = 16 }) end)
+    end
+    client:run()
+    collectgarbage()
+  end
+  assert(next(client.waiting) == nil)
+end)
+
+print(passed .. " tests passed")
