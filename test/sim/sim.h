@@ -88,6 +88,9 @@ void sim_chaos(sim_t *sim);
 /* Likewise, in the same chaos: no work is asked for twice by both together. */
 void sim_chaos_join(sim_t *sim, const sim_t *first);
 
+/* Likewise, for a client that goes on after the other one was closed, which comes next. */
+void sim_chaos_next_life(sim_t *sim, const sim_t *former);
+
 sim_request_t *sim_generate(sim_t *sim, const char *model);
 sim_request_t *sim_start(sim_t *sim, const char *action, const char *json);
 sim_request_t *sim_start_params(sim_t *sim, const imagine_params_t *params);
