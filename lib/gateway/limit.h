@@ -20,7 +20,7 @@ enum {
     IMI_LIMIT_WINDOW_MS = 60 * 1000,
     /* Callers that are remembered; about 200 bytes each. Past that the oldest window goes first. */
     IMI_LIMIT_CALLERS_MAX = 65536,
-    IMI_LIMIT_WAIT_MS = 250,
+    IMI_LIMIT_WAIT_MS = 200, /* all who waited go on at once then: within 250 ms */
     IMI_LIMIT_ALONE_MS = 5000,
 };
 
