@@ -19,8 +19,9 @@
 
 #define TEXT_SIZE 4096 /* of a path, a log line */
 #define LOG_BUFFER_SIZE 65536
-#define CROWD 16           /* requests; when most of so many are done, memory is given back, … */
-#define TRIM_AFTER_MS 8000 /* … but not before idle connections went, too */
+#define CROWD 16 /* requests; when all or most of so many are done, memory is given back, … */
+#define TRIM_AFTER_MS 8000 /* … but not before idle connections went, too, and not at once: */
+#define KEPT_SIZE (64 * 1024 * 1024) /* pages that the next pictures would only ask for again */
 
 static const char usage[] =
     "Options: --port N, --host A, --env-file FILE, --check, --version, --help. Settings come from\n"
@@ -105,7 +106,8 @@ static void on_turn(uv_prepare_t *handle) { /* before the loop waits: one write 
     if (worker_count > 1)
         imagine_gateway_publish(worker->gateway);
     worker->crowd = in_flight > worker->crowd ? in_flight : worker->crowd;
-    if (worker->crowd >= CROWD && in_flight < worker->crowd / 8) {
+    if (worker->crowd > 0 && !uv_is_active((uv_handle_t *)&worker->trim_timer) &&
+        (in_flight == 0 || (worker->crowd >= CROWD && in_flight < worker->crowd / 8))) {
         worker->crowd = 0;
         uv_timer_start(&worker->trim_timer, on_trim, TRIM_AFTER_MS, 0);
     }
@@ -274,6 +276,8 @@ int main(int argc, char **argv) {
     find_web_root("web");
     setvbuf(stderr, NULL, _IOFBF, LOG_BUFFER_SIZE);
     signal(SIGPIPE, SIG_IGN);
+    mallopt(M_MMAP_THRESHOLD, KEPT_SIZE / 2);
+    mallopt(M_TRIM_THRESHOLD, KEPT_SIZE);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max; /* one for each caller, and one for its provider */
         setrlimit(RLIMIT_NOFILE, &files);

@@ -28,8 +28,8 @@ static bool is_plain(const char *text, size_t size) {
 }
 
 /* A long one leaves a gap between its quotes. */
-static void put_url(imagine_request_t *request, imi_json_writer_t *writer, const char *url) {
-    size_t size = url != NULL ? strlen(url) : 0;
+static void put_url(imagine_request_t *request, imi_json_writer_t *writer, const char *url,
+                    size_t size) {
     imi_gap_t *gap;
     if (url == NULL)
         return;
@@ -50,13 +50,13 @@ static void put_url(imagine_request_t *request, imi_json_writer_t *writer, const
 
 static void put_urls(imagine_request_t *request, imi_json_writer_t *writer) {
     const imagine_result_t *result = &request->result;
-    put_url(request, writer, result->url);
+    put_url(request, writer, result->url, result->url_size);
     if (result->url_count == 0)
         return;
     imi_json_open_array(writer, "images");
     for (size_t i = 0; i < result->url_count; i++) {
         imi_json_open_object(writer, NULL);
-        put_url(request, writer, result->urls[i]);
+        put_url(request, writer, result->urls[i], strlen(result->urls[i]));
         imi_json_close_object(writer);
     }
     imi_json_close_array(writer);

@@ -347,8 +347,15 @@ char *imi_json_text(imi_arena_t *arena, imi_slice_t value, size_t *out_size) {
     return text;
 }
 
+/* A picture is looked at once. */
 imi_slice_t imi_json_plain_text(imi_slice_t value) {
-    imi_slice_t inside = string_inside(value);
+    imi_slice_t inside = imi_slice_trim(value);
+    if (inside.size >= 2 && inside.data[0] == '"' && inside.data[inside.size - 1] == '"') {
+        inside = (imi_slice_t){inside.data + 1, inside.size - 2};
+        if (imi_json_plain_run(inside.data, inside.size) == inside.size)
+            return inside;
+    }
+    inside = string_inside(value);
     if (inside.data != NULL && memchr(inside.data, '\\', inside.size) != NULL)
         return (imi_slice_t){NULL, 0};
     return inside;
