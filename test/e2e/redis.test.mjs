@@ -18,8 +18,16 @@ after(async () => {
 });
 beforeEach(() => upstream.reset());
 
-const start = async (url) =>
-  stopped(await startServer({ env: { ...upstream.settings, REDIS_URL: url, GITEE_TOKENS: "gitee-one,gitee-two", RATE_LIMIT: "0", RATE_LIMIT_STATUS: "0", DRAIN_SECONDS: "1" } }));
+async function start(url, env) {
+  const server = await startServer({ env: { ...upstream.settings, REDIS_URL: url, GITEE_TOKENS: "gitee-one,gitee-two", RATE_LIMIT: "0", RATE_LIMIT_STATUS: "0", DRAIN_SECONDS: "1", ...env } });
+  const stop = () => server.stop();
+  stops.push(stop);
+  server.die = async () => {
+    stops.splice(stops.indexOf(stop), 1);
+    await server.stop("SIGKILL");
+  };
+  return server;
+}
 const generate = async (server) => assert.equal((await server.post("/api/v1/generate", cat)).status, 200);
 const exhausted = async (server) => (await server.get("/api/v1/token-stats?provider=gitee")).json.exhausted;
 /** gitee-one is used up, and this server has found out. */
@@ -28,7 +36,7 @@ async function learn(server) {
   for (let i = 0; i < 2; i++) await generate(server);
   assert.equal(await exhausted(server), 1);
 }
-const marks = async (redis) => ((await redis.ask("KEYS", "live/*")).match(/^live\//gm) ?? []).length;
+const marks = async (redis) => ((await redis.ask("KEYS", "live/token/*")).match(/^live\//gm) ?? []).length;
 const said = (server, event) => server.log.split("\n").filter((line) => line.includes(event)).length;
 
 test("a Redis that is away at the start is said once, and learns everything when it comes", async () => {
@@ -74,6 +82,49 @@ test("a Redis that was killed and comes back empty is told what everybody knows"
   await a.post("/api/v1/generate", cat);
   await eventually("what is learned now is in the store", async () => (await marks(redis)) > 0, { timeoutMs: 20000 });
   await eventually("and with the other one", async () => (await exhausted(b)) === 2, { timeoutMs: 10000 });
+});
+
+test("a Redis that keeps its data on disk has all of it after kill -9", async () => {
+  const redis = stopped(await startRedis({ args: ["--appendonly", "yes", "--appendfsync", "always"] })), a = await start(redis.url);
+  await learn(a);
+  await eventually("the mark is in the store", async () => (await marks(redis)) > 0);
+  await a.die();
+  await redis.kill();
+  await redis.start();
+  const b = await start(redis.url);
+  await generate(b);
+  assert.equal(await exhausted(b), 1);
+});
+
+test("three servers that die in turn under load exceed no limit and forget no mark", async () => {
+  const limit = 40, redis = stopped(await startRedis()), env = { RATE_LIMIT: String(limit), MODELSCOPE_TOKENS: "scope-one" };
+  let servers = [await start(redis.url, env), await start(redis.url, env), await start(redis.url, env)];
+  await upstream.control({ tokens: { "gitee-one": { state: "exhausted", shape: "429" } } });
+  const left = 60000 - (Date.now() % 60000); // a window is a minute of the wall clock
+  if (left < 25000) await pause(left + 50);
+  const minute = Math.floor(Date.now() / 60000);
+  let good = 0, sent = 0;
+  for (let round = 0; round < 4; round++) {
+    const load = Promise.all(
+      Array.from({ length: 18 }, async (_, i) => {
+        await pause(i * 30);
+        sent++;
+        const answer = await servers[i % servers.length].post("/api/v1/generate", cat);
+        if (answer.status === 200) good++;
+        else assert.ok([0, 429].includes(answer.status), answer.text); // 0: its server was killed
+      }),
+    );
+    if (round < 3) {
+      await pause(250);
+      await servers[0].die();
+    }
+    await load;
+    if (round < 3) servers = [...servers.slice(1), await start(redis.url, env)];
+  }
+  assert.equal(Math.floor(Date.now() / 60000), minute, "this machine is too slow: two windows");
+  assert.ok(sent > limit && good <= limit, `${good} of ${sent} were let through`);
+  assert.ok(good > 0.7 * limit, `only ${good}: who was killed had counted, but no more than a few`);
+  for (const server of servers) await eventually("every one knows the mark", async () => (await exhausted(server)) === 1);
 });
 
 for (const [name, words] of [["full", ["CONFIG", "SET", "maxmemory", "1"]], ["read-only", ["REPLICAOF", "127.0.0.1", "1"]]])
