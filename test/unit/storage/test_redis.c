@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -308,6 +309,116 @@ START_TEST(what_a_server_refuses_is_said_once) { /* _i walks refusals */
 }
 END_TEST
 
+/* ---- a server whose words are ours: what a real one says only now and then --------------------
+ */
+
+typedef struct actor {
+    int connections; /* so far */
+    int refusals;    /* so many PINGs get `greeting`, those behind them PONG */
+    char greeting[64];
+    char reply[64]; /* to everything else */
+} actor_t;
+
+static actor_t *actor; /* shared with the process that plays it */
+
+/* One connection after the other; a command begins with '*' at the start of a line. */
+static void play(int listener) {
+    for (;;) {
+        int fd = accept(listener, NULL, NULL);
+        char data[4096];
+        ssize_t size;
+        actor->connections++;
+        while (fd >= 0 && (size = recv(fd, data, sizeof(data) - 1, 0)) > 0) {
+            data[size] = '\0';
+            for (const char *at = data; (at = strchr(at, '*')) != NULL; at++) {
+                bool is_ping = strstr(at, "PING") != NULL;
+                bool is_refused = is_ping && actor->refusals > 0;
+                const char *said = is_refused ? actor->greeting
+                                   : is_ping  ? "+PONG\r\n"
+                                              : actor->reply;
+                if (is_refused)
+                    actor->refusals--;
+                if (*said == '\0' || send(fd, said, strlen(said), MSG_NOSIGNAL) < 0)
+                    shutdown(fd, SHUT_RDWR); /* nothing to say: it hangs up */
+            }
+        }
+        close(fd);
+    }
+}
+
+static void start_actor(const char *greeting, int refused_count, const char *reply) {
+    struct sockaddr_in place = {.sin_family = AF_INET};
+    socklen_t size = sizeof(place);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ck_assert_int_eq(bind(listener, (struct sockaddr *)&place, size), 0);
+    ck_assert_int_eq(listen(listener, 16), 0);
+    ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&place, &size), 0);
+    port = ntohs(place.sin_port);
+    actor = mmap(NULL, sizeof(*actor), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(actor, MAP_FAILED);
+    actor->refusals = refused_count;
+    snprintf(actor->greeting, sizeof(actor->greeting), "%s", greeting);
+    snprintf(actor->reply, sizeof(actor->reply), "%s", reply);
+    server = fork();
+    ck_assert_int_ge(server, 0);
+    if (server == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        play(listener);
+    }
+    close(listener);
+}
+
+static void kill_actor(void) {
+    kill_server();
+    munmap(actor, sizeof(*actor));
+}
+
+START_TEST(a_server_that_still_loads_is_asked_again_and_not_too_often) {
+    start_actor("-LOADING Redis is loading the dataset\r\n", 4, "+OK\r\n");
+    storage_bench_t *bench = storage_bench_open(&plain);
+    ck_assert_int_eq(storage_bench_set(bench, "k", "w", 0), IMAGINE_EIO);
+    expect_soon(bench);
+    ck_assert_int_eq(actor->connections, 5);
+    ck_assert_uint_eq(mini_io_logged(bench->mini, "LOADING"), 1);
+    ck_assert_uint_eq(mini_io_logged(bench->mini, "store.opened"), 1);
+    storage_bench_close(bench);
+    kill_actor();
+}
+END_TEST
+
+START_TEST(each_rest_is_twice_as_long_as_the_one_before) {
+    start_actor("", 1000, "");
+    storage_bench_t *bench = storage_bench_open(&plain);
+    uint64_t began_ms = clock_ms(bench);
+    while (clock_ms(bench) - began_ms < 3000) /* 50 + 100 + 200 + 400 + 800 and up to a quarter */
+        mini_io_sleep(bench->mini, 20);
+    ck_assert_int_ge(actor->connections, 3);
+    ck_assert_int_le(actor->connections, 6);
+    ck_assert_uint_eq(mini_io_logged(bench->mini, "store.lost"), 1);
+    storage_bench_close(bench);
+    kill_actor();
+}
+END_TEST
+
+static const char *const elsewhere[] = {
+    "-MOVED 866 127.0.0.1:7001\r\n", "-ASK 866 127.0.0.1:7001\r\n",
+    "-CROSSSLOT Keys in request don't hash to the same slot\r\n"};
+
+START_TEST(a_cluster_is_named_whatever_it_says) { /* _i walks elsewhere */
+    start_actor("", 0, elsewhere[_i]);
+    storage_bench_t *bench = storage_bench_open(&plain);
+    for (int i = 0; i < 5; i++) {
+        ck_assert_int_eq(storage_bench_set(bench, "k", "w", 0), IMAGINE_EIO);
+        ck_assert_int_eq(storage_bench_get(bench, "k"), IMAGINE_EIO);
+    }
+    ck_assert_uint_eq(mini_io_logged(bench->mini, "Redis Cluster: one server is supported"), 1);
+    ck_assert_int_eq(actor->connections, 1);
+    storage_bench_close(bench);
+    kill_actor();
+}
+END_TEST
+
 static const struct {
     const char *url, *said;
 } unsupported[] = {
@@ -378,6 +489,31 @@ START_TEST(every_failing_allocation_is_told_and_changes_nothing) { /* _i: do all
 }
 END_TEST
 
+static size_t connecting_fail_at;
+
+static void open_then_fail(storage_bench_t *bench) {
+    open_failing(bench);
+    failing.request_count = 0;
+    failing.fail_at = connecting_fail_at;
+}
+
+START_TEST(a_connection_that_found_no_memory_is_made_later) {
+    static const storage_target_t target = {.name = "redis, connecting", .open = open_then_fail};
+    setup();
+    for (connecting_fail_at = 1;; connecting_fail_at++) {
+        failing_mem_init(&failing, 0);
+        storage_bench_t *bench = storage_bench_open(&target);
+        expect_soon(bench);
+        storage_bench_close(bench);
+        ck_assert_uint_eq(failing.live_count, 0);
+        if (!failing.has_failed)
+            break;
+    }
+    ck_assert_uint_gt(connecting_fail_at, 3);
+    kill_server();
+}
+END_TEST
+
 static Suite *redis_suite(void) {
     Suite *suite = suite_create("redis");
     TCase *moods = tcase_create("moods");
@@ -392,6 +528,11 @@ static Suite *redis_suite(void) {
                         (int)(sizeof(refusals) / sizeof(refusals[0])));
     tcase_add_loop_test(moods, what_is_not_supported_is_named, 0,
                         (int)(sizeof(unsupported) / sizeof(unsupported[0])));
+    tcase_add_test(moods, a_server_that_still_loads_is_asked_again_and_not_too_often);
+    tcase_add_test(moods, each_rest_is_twice_as_long_as_the_one_before);
+    tcase_add_loop_test(moods, a_cluster_is_named_whatever_it_says, 0,
+                        (int)(sizeof(elsewhere) / sizeof(elsewhere[0])));
+    tcase_add_test(moods, a_connection_that_found_no_memory_is_made_later);
     tcase_add_loop_test(moods, every_failing_allocation_is_told_and_changes_nothing, 0, 2);
     suite_add_tcase(suite, moods);
     return suite;
