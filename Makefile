@@ -23,6 +23,11 @@ TEST_PACKAGES := check=check clang=clang clang-format=clang-format libclang-rt-1
 
 # The library needs REQUIRES; the server needs libuv beside the library.
 REQUIRES := libcurl libuv libcjson libssl libcrypto sqlite3 spng hiredis
+# TLS to a Redis server comes with hiredis 1.0 and newer; Debian 12 has 0.14.
+ifeq ($(shell pkg-config --exists hiredis_ssl 2>/dev/null && echo yes),yes)
+REQUIRES += hiredis_ssl
+override CPPFLAGS += -DIMI_HIREDIS_HAS_TLS
+endif
 DEPS_CFLAGS := $(shell pkg-config --cflags $(REQUIRES) 2>/dev/null)
 DEPS_LIBS := $(shell pkg-config --libs $(REQUIRES) 2>/dev/null) -lpthread -lm
 SERVER_LIBS := $(shell pkg-config --libs libuv 2>/dev/null)

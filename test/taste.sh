@@ -58,7 +58,7 @@ may_use_library() { # file, what stands between < and >
     curl/*) [[ $file == lib/uv/http* ]] ;;
     sqlite3.h) [[ $file == lib/storage/sqlite* ]] ;;
     hiredis/*) [[ $file == lib/storage/redis* ]] ;;
-    openssl/*) [[ $file == @(lib/wire|lib/uv)/* ]] ;;
+    openssl/*) [[ $file == @(lib/wire|lib/uv|lib/storage/redis_tls.c)* ]] ;;
     spng.h) [[ $file == lib/providers/sample* ]] ;;
         imagine.h | imagine/*) [[ $file == @(server|examples)/* ]] ;;
     sanitizer/*) [[ $file == lib/wire/* ]] ;;

@@ -96,8 +96,10 @@ typedef struct imagine_storage_driver {
 /**
  * A storage from an address:
  *   "memory:"                 nothing outlives the process
- *   "redis://user:password@host:6379/0"   a Redis server (from 6 on), or rediss://
- *     with TLS where the build has it. User, password, port and database may be left out.
+ *   "redis://user:password@host:6379/0"   a Redis server (from 6 on), or with TLS
+ *     "rediss://user:password@host:6379/0?ca=/path/ca.pem", where the build's hiredis has it (1.0
+ *     with hiredis_ssl; else the message says so). The certificate must be the host's; without `ca`
+ *     the system decides whom to trust. User, password, port and database may be left out.
  *     Not a Cluster, not Sentinel. hiredis writes to its socket with write(): a host that must not
  *     end by SIGPIPE when a server closes its connection ignores that signal (we install no handler
  *     in a process that is not ours).

@@ -28,7 +28,7 @@ static const struct {
     {"rediss:", imi_redis_open},    {"sqlite:", imi_sqlite_open},
     {"upstash:", imi_upstash_open}, {"cloudflare:", imi_cloudflare_open},
 };
-#define SCHEME_NAMES "memory:, redis:, sqlite:, upstash:, cloudflare:"
+#define SCHEME_NAMES "memory:, redis:, rediss:, sqlite:, upstash:, cloudflare:"
 
 static int fail(char **out_message, int err, const char *reason);
 static int fail_scheme(char **out_message, const char *url);
@@ -74,7 +74,7 @@ static int fail_scheme(char **out_message, const char *url) {
     const char *end = url == NULL ? NULL : strchr(url, ':');
     bool is_scheme = end != NULL && end > url && end - url <= SCHEME_SIZE_MAX;
     for (const char *c = url; is_scheme && c < end; c++)
-        is_scheme = (*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') || *c == '+';
+        is_scheme = (*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') || *c == '+' || *c == '-';
     if (!is_scheme)
         return fail(out_message, IMAGINE_EINVAL,
                     "the storage address must begin with one of " SCHEME_NAMES);

@@ -1,4 +1,4 @@
-/* redis.c: "redis://", by hiredis' asynchronous half on the client's loop.
+/* redis.c: "redis://" and "rediss://", by hiredis' asynchronous half on the client's loop.
  *
  *   resting --> resolving --> connecting --> greeting (AUTH, SELECT) --> ready
  *      ^            |             |              |                         |
@@ -20,6 +20,7 @@
 
 #include "storage/drivers.h"
 #include "storage/queue.h"
+#include "storage/redis_tls.h"
 #include "storage/redis_url.h"
 #include "wire/map.h"
 #include "wire/str.h"
@@ -55,6 +56,7 @@ typedef struct link {
     bool is_listener;
     bool was_ready; /* before: a listener has missed something since */
     redisAsyncContext *hiredis;
+    struct ssl_st *session;   /* hiredis'; NULL: no TLS */
     uv_getaddrinfo_t *lookup; /* under way; NULL: none */
     imagine_timer_t *timer;   /* of a rest, or the end of patience with a connection */
     uint32_t failures;        /* in a row */
@@ -77,6 +79,7 @@ struct redis {
     imi_storage_queue_t queue; /* first, see queue.h */
     imi_arena_t arena;
     imi_redis_url_t url;
+    imi_redis_tls_t *tls; /* NULL: none */
     link_t asks, hears;
     imi_list_t jobs; /* oldest first */
     imagine_timer_t *turn, *patience;
@@ -265,14 +268,22 @@ static void on_impatient(void *user) {
     give_up(link, "the server does not answer");
 }
 
+static void complain_of_end(link_t *link, const redisAsyncContext *hiredis, int status) {
+    redis_t *redis = link->redis;
+    const char *reason =
+        link->session != NULL ? imi_redis_tls_refusal(redis->tls, link->session) : NULL;
+    if (reason == NULL)
+        reason = status == REDIS_OK ? "the server closed the connection" : hiredis->errstr;
+    complain(redis, reason);
+}
+
 static void on_disconnected(const redisAsyncContext *hiredis, int status) {
     link_t *link = hiredis->data;
     if (link->hiredis != hiredis)
         return;           /* given up by us */
     link->hiredis = NULL; /* hiredis frees it */
     if (!link->redis->queue.is_closing && !link->is_listener)
-        complain(link->redis,
-                 status == REDIS_OK ? "the server closed the connection" : hiredis->errstr);
+        complain_of_end(link, hiredis, status);
     rest(link);
     schedule(link->redis);
 }
@@ -343,6 +354,7 @@ static void on_resolved(uv_getaddrinfo_t *lookup, int status, struct addrinfo *f
     link_t *link = lookup->data;
     redis_t *redis = link->redis;
     char address[64] = "";
+    const char *reason = NULL;
     imi_mem_free(redis->queue.mem, lookup);
     link->lookup = NULL;
     redis->handle_count--;
@@ -363,9 +375,16 @@ static void on_resolved(uv_getaddrinfo_t *lookup, int status, struct addrinfo *f
         return;
     }
     link->hiredis->data = link;
+    link->session = NULL;
     link->stage = CONNECTING;
-    if (attach(link) != 0 || redisAsyncSetDisconnectCallback(link->hiredis, on_disconnected) != 0 ||
-        redisAsyncSetConnectCallback(link->hiredis, on_connected) != 0 || greet(link) != 0)
+    if (redis->tls != NULL)
+        reason =
+            imi_redis_tls_begin(redis->tls, &link->hiredis->c, redis->url.host, &link->session);
+    if (reason != NULL)
+        give_up(link, reason);
+    else if (attach(link) != 0 ||
+             redisAsyncSetDisconnectCallback(link->hiredis, on_disconnected) != 0 ||
+             redisAsyncSetConnectCallback(link->hiredis, on_connected) != 0 || greet(link) != 0)
         give_up(link, "out of memory");
 }
 
@@ -847,6 +866,7 @@ static int redis_start(void *self, const imagine_io_t *io) {
 static void free_redis(redis_t *redis) {
     imagine_closed_cb closed = redis->queue.closed;
     void *user = redis->queue.closed_user;
+    imi_redis_tls_close(redis->tls);
     imi_arena_reset(&redis->arena);
     imi_mem_free(redis->queue.mem, redis);
     if (closed != NULL)
@@ -911,10 +931,6 @@ int imi_redis_open(const imi_mem_t *mem, const char *url,
                    const char **out_reason) {
     redis_t *redis;
     int err;
-    if (imi_text_starts_with(url, "rediss:")) {
-        *out_reason = "rediss: this build's hiredis has no TLS";
-        return IMAGINE_ENOTSUP;
-    }
     redis = imi_mem_zalloc(mem, sizeof(*redis));
     if (redis == NULL)
         return IMAGINE_ENOMEM;
@@ -924,6 +940,8 @@ int imi_redis_open(const imi_mem_t *mem, const char *url,
     redis->asks = (link_t){.redis = redis};
     redis->hears = (link_t){.redis = redis, .is_listener = true};
     err = imi_redis_url_parse(&redis->url, &redis->arena, url, out_reason);
+    if (err == 0 && redis->url.is_tls)
+        err = imi_redis_tls_open(mem, redis->url.ca_file, &redis->tls, out_reason);
     if (err != 0) {
         imi_arena_reset(&redis->arena);
         imi_mem_free(mem, redis);

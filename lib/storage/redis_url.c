@@ -65,11 +65,35 @@ static bool read_user(imi_redis_url_t *out, imi_arena_t *arena, imi_slice_t user
     return user.size == 0 || (out->user = decode(arena, user)) != NULL;
 }
 
+static int read_query(imi_redis_url_t *out, imi_arena_t *arena, imi_slice_t query,
+                      const char **out_reason) {
+    while (query.size > 0) {
+        imi_slice_t name = query, value, next = cut(&name, '&');
+        value = cut(&name, '=');
+        if (imi_slice_equals(name, "prefix")) {
+            out->prefix = decode(arena, value);
+            if (out->prefix == NULL || strlen(out->prefix) > PREFIX_SIZE_MAX)
+                return refuse(out_reason, IMAGINE_EINVAL, "redis: broken prefix, or a long one");
+        } else if (imi_slice_equals(name, "ca") && out->is_tls) {
+            out->ca_file = decode(arena, value);
+            if (out->ca_file == NULL)
+                return refuse(out_reason, IMAGINE_EINVAL,
+                              "rediss: broken name of a file behind ca=");
+        } else {
+            return refuse(out_reason, IMAGINE_EINVAL,
+                          out->is_tls ? "rediss: only ?prefix= and &ca= may follow"
+                                      : "redis: only ?prefix= may follow");
+        }
+        query = next;
+    }
+    return 0;
+}
+
 int imi_redis_url_parse(imi_redis_url_t *out, imi_arena_t *arena, const char *url,
                         const char **out_reason) {
     imi_slice_t rest = imi_slice_of(strstr(url, "://")), query, path, place;
     const char *at = NULL;
-    *out = (imi_redis_url_t){.prefix = ""};
+    *out = (imi_redis_url_t){.prefix = "", .is_tls = imi_text_starts_with(url, "rediss:")};
     if (rest.data == NULL)
         return refuse(out_reason, IMAGINE_EINVAL, "redis:// expected, as in redis://host:6379/0");
     rest = (imi_slice_t){rest.data + 3, rest.size - 3};
@@ -87,12 +111,5 @@ int imi_redis_url_parse(imi_redis_url_t *out, imi_arena_t *arena, const char *ur
         return refuse(out_reason, IMAGINE_EINVAL, "redis: broken host or port");
     if (path.size > 0 && !read_number(path, DATABASE_MAX, &out->database))
         return refuse(out_reason, IMAGINE_EINVAL, "redis: the database is a number");
-    if (query.size == 0)
-        return 0;
-    if (query.size < 7 || memcmp(query.data, "prefix=", 7) != 0)
-        return refuse(out_reason, IMAGINE_EINVAL, "redis: only ?prefix= may follow");
-    out->prefix = decode(arena, (imi_slice_t){query.data + 7, query.size - 7});
-    if (out->prefix == NULL || strlen(out->prefix) > PREFIX_SIZE_MAX)
-        return refuse(out_reason, IMAGINE_EINVAL, "redis: broken prefix, or a long one");
-    return 0;
+    return read_query(out, arena, query, out_reason);
 }

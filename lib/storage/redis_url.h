@@ -1,6 +1,8 @@
-/* redis_url.h: redis://user:password@host:port/database?prefix=… */
+/* redis_url.h: redis://user:password@host:port/database?prefix=…, rediss: with &ca=… */
 #ifndef IMI_STORAGE_REDIS_URL_H
 #define IMI_STORAGE_REDIS_URL_H
+
+#include <stdbool.h>
 
 #include "wire/arena.h"
 
@@ -9,6 +11,8 @@ typedef struct imi_redis_url {
     const char *user;     /* NULL: the default one */
     const char *password; /* NULL: none */
     const char *prefix;   /* in front of every key; may be empty */
+    const char *ca_file;  /* NULL: the system's */
+    bool is_tls;
     int port;
     int database;
 } imi_redis_url_t;

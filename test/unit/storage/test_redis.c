@@ -17,6 +17,7 @@
 
 #include "../../support/failing_mem.h"
 #include "../../support/storage_conformance.h"
+#include "../../support/tcp_server.h"
 #include "imagine/storage.h"
 #include "storage/drivers.h"
 #include "storage/redis_url.h"
@@ -26,7 +27,7 @@
 #define PASSWORD "p@ss:w/rd"
 #define PASSWORD_ENCODED "p%40ss%3Aw%2Frd"
 
-static int port;
+static int port, tls_port; /* tls_port 0: no TLS */
 static pid_t server = -1;
 
 static int any_port(void) {
@@ -60,16 +61,36 @@ static redisReply *ask(const char *command) {
 }
 
 static void start_server(const char *option, const char *value) {
-    char port_text[16], nodes[32];
+    char port_text[16], nodes[32], tls_port_text[16];
     snprintf(port_text, sizeof(port_text), "%d", port);
+    snprintf(tls_port_text, sizeof(tls_port_text), "%d", tls_port);
     snprintf(nodes, sizeof(nodes), "imagine-%d.conf", port); /* only a Cluster writes it */
+    const char *words[32] = {"redis-server",
+                             "--port",
+                             port_text,
+                             "--bind",
+                             "127.0.0.1",
+                             "127.0.0.2",
+                             "--save",
+                             "",
+                             "--dir",
+                             "/tmp",
+                             "--cluster-config-file",
+                             nodes,
+                             option,
+                             value};
+    const char *tls_words[] = {"--tls-port",         tls_port_text,
+                               "--tls-auth-clients", "no",
+                               "--tls-cert-file",    tcp_server_certificate_file(),
+                               "--tls-key-file",     tcp_server_key_file()};
+    if (tls_port != 0)
+        memcpy(&words[14], tls_words, sizeof(tls_words));
     server = fork();
     ck_assert_int_ge(server, 0);
     if (server == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         (void)freopen("/dev/null", "w", stdout);
-        execlp("redis-server", "redis-server", "--port", port_text, "--bind", "127.0.0.1", "--save",
-               "", "--dir", "/tmp", "--cluster-config-file", nodes, option, value, (char *)NULL);
+        execvp(words[0], (char *const *)words);
         _exit(127);
     }
     for (int i = 0; i < START_MS / 20; i++) {
@@ -120,11 +141,67 @@ static void close_redis(storage_bench_t *bench) {
     kill_server();
 }
 
-static const storage_target_t targets[] = {{.name = "redis",
-                                            .open = open_redis,
-                                            .close = close_redis,
-                                            .clock_slack_ms = 100,
-                                            .join = join_redis}};
+#ifdef IMI_HIREDIS_HAS_TLS
+static const char *host = "127.0.0.1";
+static bool is_trusted = true;
+
+static void join_rediss(storage_bench_t *bench) {
+    char url[160];
+    snprintf(url, sizeof(url), "rediss://%s:%d/3?prefix=im%%2A:%s%s", host, tls_port,
+             is_trusted ? "&ca=" : "", is_trusted ? tcp_server_certificate_file() : "");
+    open_url(bench, url);
+}
+
+static void open_rediss(storage_bench_t *bench) {
+    if (server <= 0) {
+        tls_port = free_port();
+        setup();
+    }
+    freeReplyObject(ask("FLUSHALL"));
+    join_rediss(bench);
+}
+
+static void close_rediss(storage_bench_t *bench) {
+    close_redis(bench);
+    tls_port = 0;
+}
+
+static const storage_target_t with_tls = {
+    .name = "rediss", .open = open_rediss, .close = close_rediss};
+
+static const struct {
+    const char *host;
+    bool is_trusted;
+    const char *said;
+} strangers[] = {{"127.0.0.2", true, "certificate: IP address mismatch"},
+                 {"127.0.0.1", false, "certificate: self-signed"}};
+
+START_TEST(only_the_right_certificate_is_spoken_to) { /* _i walks strangers */
+    host = strangers[_i].host;
+    is_trusted = strangers[_i].is_trusted;
+    storage_bench_t *bench = storage_bench_open(&with_tls);
+    ck_assert_int_eq(storage_bench_set(bench, "k", "w", 0), IMAGINE_EIO);
+    ck_assert_int_eq(storage_bench_get(bench, "k"), IMAGINE_EIO);
+    ck_assert_uint_eq(mini_io_logged(bench->mini, strangers[_i].said), 1);
+    storage_bench_close(bench);
+}
+END_TEST
+#endif
+
+static const storage_target_t targets[] = {
+    {.name = "redis",
+     .open = open_redis,
+     .close = close_redis,
+     .clock_slack_ms = 100,
+     .join = join_redis},
+#ifdef IMI_HIREDIS_HAS_TLS
+    {.name = "rediss",
+     .open = open_rediss,
+     .close = close_rediss,
+     .clock_slack_ms = 100,
+     .join = join_rediss},
+#endif
+};
 
 /* ---- addresses ---------------------------------------------------------------------------------
  */
@@ -145,6 +222,9 @@ static const struct {
     {"redis://h?other=1", NULL, NULL, NULL, NULL, 0, 0},
     {"redis://[::1", NULL, NULL, NULL, NULL, 0, 0},
     {"redis://a:1,b:2", NULL, NULL, NULL, NULL, 0, 0},
+    {"redis://h?ca=/x", NULL, NULL, NULL, NULL, 0, 0},
+    {"redis://h?prefix", "h", NULL, NULL, "", 6379, 0},
+    {"rediss://h:1?prefix=a%26&ca=/x", "h", NULL, NULL, "a&", 1, 0},
     {"redis:h", NULL, NULL, NULL, NULL, 0, 0},
 };
 
@@ -422,7 +502,10 @@ END_TEST
 static const struct {
     const char *url, *said;
 } unsupported[] = {
+#ifndef IMI_HIREDIS_HAS_TLS
     {"rediss://h", "no TLS"},
+#endif
+    {"redis-sentinel://h", "no storage for redis-sentinel"},
     {"redis://a:1,b:2", "no Cluster and no Sentinel"},
 };
 
@@ -517,9 +600,13 @@ END_TEST
 static Suite *redis_suite(void) {
     Suite *suite = suite_create("redis");
     TCase *moods = tcase_create("moods");
-    suite_add_tcase(suite, storage_conformance(targets, 1));
+    suite_add_tcase(suite, storage_conformance(targets, sizeof(targets) / sizeof(targets[0])));
     tcase_set_timeout(moods, 60);
     tcase_add_loop_test(moods, an_address_is_read, 0, (int)(sizeof(urls) / sizeof(urls[0])));
+#ifdef IMI_HIREDIS_HAS_TLS
+    tcase_add_loop_test(moods, only_the_right_certificate_is_spoken_to, 0,
+                        (int)(sizeof(strangers) / sizeof(strangers[0])));
+#endif
     tcase_add_loop_test(moods, a_password_is_given_and_a_wrong_one_told, 0, 2);
     tcase_add_test(moods, nobody_waits_for_a_server_that_was_stopped);
     tcase_add_test(moods, a_server_that_was_killed_is_found_again);
