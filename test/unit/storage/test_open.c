@@ -26,7 +26,7 @@ static const struct {
     {"upstash:https://:to%2Fken@db.upstash.io", 0, NULL},
     {CLOUDFLARE, 0, NULL},
     {NULL, IMAGINE_EINVAL,
-     "must begin with one of memory:, redis:, sqlite:, upstash:, cloudflare:"},
+     "must begin with one of memory:, redis:, rediss:, sqlite:, upstash:, cloudflare:"},
     {"", IMAGINE_EINVAL, "must begin with"},
     {"/tmp/state.db", IMAGINE_EINVAL, "must begin with"},
     {"Memory:", IMAGINE_EINVAL, "must begin with"},
