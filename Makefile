@@ -112,9 +112,10 @@ $(BUILD)/catalogue_data.o: $(BUILD)/catalogue_data.c $(BUILD)/flags
 
 $(STATIC): $(OBJECTS)
 	@echo '  AR   $@'; rm -f $@; $(AR) rcs $@ $^
-$(SHARED): $(OBJECTS)
-	@echo '  LD   $@'; $(CC) -shared $(CFLAGS) -Wl,-soname,$(SONAME) $(NO_UNDEFINED) $(LDFLAGS) -o $@ \
-		$^ -Wl,--as-needed $(DEPS_LIBS)
+$(SHARED): $(OBJECTS) lib/libimagine.map
+	@echo '  LD   $@'; $(CC) -shared $(CFLAGS) -Wl,-soname,$(SONAME) \
+		-Wl,--version-script=lib/libimagine.map $(NO_UNDEFINED) $(LDFLAGS) -o $@ \
+		$(OBJECTS) -Wl,--as-needed $(DEPS_LIBS)
 $(BUILD)/$(SONAME): $(SHARED)
 	@ln -sfn $(<F) $@
 $(BUILD)/libimagine.so: $(BUILD)/$(SONAME)

@@ -6,7 +6,8 @@
 #   calls     functions that no file, or no file of a room, may call
 #   headers   the public ones: every struct can grow and can be read by other languages, each
 #             compiles alone in C11 and in C++17; the private ones compile alone in C11
-#   symbols   libimagine.so exports what the headers declare IMAGINE_API, no more and no less
+#   symbols   libimagine.so exports what the headers declare IMAGINE_API, no more and no less, each
+#             under the version of lib/libimagine.map
 #   settings  the README's table and imagine_settings_help() name the same ones
 #   places    no path or host of the machine that something was written on
 #   format    .clang-format's
@@ -225,7 +226,9 @@ check_symbols() {
             sub(/\(.*$/, "", text); sub(/^.*[ *]/, "", text)
             print text, FILENAME ":" line
         }' $headers | sort >"$scratch/declared"
-    nm -D --defined-only "$library" | awk '$2 != "A" { print $NF }' | sort >"$scratch/exported"
+    nm -D --defined-only "$library" | awk '$2 != "A" { print $NF }' | sort >"$scratch/versioned"
+    sed 's/@.*//' "$scratch/versioned" | sort >"$scratch/exported"
+    grep -v '@@LIBIMAGINE_0$' "$scratch/versioned" | sed "s|.*|$library:1: & is not in the version LIBIMAGINE_0|"
     join -v 1 "$scratch/declared" "$scratch/exported" | awk '{ print $2 ": " $1 "() is declared, but not exported" }'
     join -v 2 "$scratch/declared" "$scratch/exported" | awk -v library="$library" '{ print library ":1: exports " $1 ", which no public header declares" }'
 }
