@@ -200,6 +200,21 @@ IMAGINE_API int imagine_turn_fd(const imagine_t *im);
  * again after every turn, and after everything that starts something: what starts is 0 at first.
  * Or IMAGINE_ENOTSUP. */
 IMAGINE_API int imagine_turn_wait_ms(const imagine_t *im);
+/**
+ * Wait until one of these descriptors of imagine_turn_fd() is readable, and do nothing else: for
+ * hosts whose event loop cannot watch a descriptor, but has a thread to spare for what blocks
+ * (Node).
+ * Thread: any; the clients' own may go on meanwhile, but for imagine_close(): end the wait before,
+ *   by imagine_turn_wake(). They turn when imagine_turn_wait_ms() says so, which this does not look
+ *   at.
+ * @param timeout_ms  negative: as long as it takes
+ * @return 1: one is; 0: none is, it may return earlier; IMAGINE_EINVAL (one is no descriptor),
+ *   IMAGINE_ENOMEM, IMAGINE_ENOTSUP
+ */
+IMAGINE_API int imagine_turn_await(const int32_t *fds, size_t fd_count, int64_t timeout_ms);
+/** Make the client's descriptor readable, until its next turn. Any thread. @return 0 or
+ * IMAGINE_ENOTSUP */
+IMAGINE_API int imagine_turn_wake(imagine_t *im);
 
 /**
  * The tokens of a provider, as "a,b,c" (blanks around them are dropped; the same token twice counts

@@ -2,16 +2,17 @@
  * imagine/ffi.h: the library for other languages: handles, numbers and texts, no struct and no
  * macro. With imagine.h's own functions that need neither (imagine_submit, imagine_settings_…,
  * imagine_configure, imagine_wait, imagine_turn, imagine_cancel, imagine_close …) this is all that
- * a binding needs; examples/python and examples/lua are two. A C program is better served by
- * imagine.h and provider.h.
+ * a binding needs; examples/python, examples/node and examples/lua are three. A C program is better
+ * served by imagine.h and provider.h.
  *
  *     imagine_open_json(&im, "{\"manual\":true}", NULL, NULL, &message)
  *     imagine_submit(im, "generate", json, size, on_done, user, &request)
  *     on_done: imagine_result_json(result, &size), or imagine_result_message(result)
  *
  * Which thread calls back: the private thread, which is fine for a language whose callbacks take
- * its own lock (Python). Where they must come on the language's own thread (LuaJIT, or without
- * callbacks at all), open with "manual" and turn: imagine_turn().
+ * its own lock (Python). Where they must come on the language's own thread (LuaJIT, Node, or
+ * without callbacks at all), open with "manual" and turn: imagine_turn(), and imagine_turn_await()
+ * where the language's event loop cannot watch imagine_turn_fd().
  */
 #ifndef IMAGINE_FFI_H
 #define IMAGINE_FFI_H

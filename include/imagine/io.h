@@ -174,6 +174,7 @@ IMAGINE_API int imagine_io_uv_trust(imagine_io_t *io, const char *ca_file);
 IMAGINE_API int imagine_io_uv_turn(imagine_io_t *io, int64_t timeout_ms);
 IMAGINE_API int imagine_io_uv_turn_fd(const imagine_io_t *io);
 IMAGINE_API int imagine_io_uv_turn_wait_ms(imagine_io_t *io);
+IMAGINE_API int imagine_io_uv_turn_wake(imagine_io_t *io);
 /**
  * All exchanges and timers must have ended or been cancelled. Frees its connections, ends the
  * private thread, then calls `closed` (may be NULL). On a private thread and called from another

@@ -276,7 +276,9 @@ IMAGINE_API void imagine_call_http(imagine_call_t *call, const imagine_call_requ
  * call, or for an answer that is no event stream. Ending the call leaves the stream. */
 IMAGINE_API void imagine_call_events(imagine_call_t *call, const imagine_call_request_t *request,
                                      imagine_event_cb on_event, imagine_response_cb on_response);
-/** Go on later. 0: in the next turn of the loop (to cut long computing into slices). */
+/** Go on later. 0: in the next turn of the loop (to cut long computing into slices). Also between
+ * two steps, on the loop's thread: it takes the place of the sleep or exchange under way. So a host
+ * that decides in its own time (a promise, a thread's work) sleeps long, and is woken by 0. */
 IMAGINE_API void imagine_call_sleep(imagine_call_t *call, uint64_t delay_ms, imagine_call_cb next);
 /** Go on at the time for the next poll: after 1 s at first, then ever later, POLL_INTERVAL_MS at
  * most. */

@@ -334,6 +334,10 @@ int imagine_turn_fd(const imagine_t *im) {
 int imagine_turn_wait_ms(const imagine_t *im) {
     return im->is_manual ? imagine_io_uv_turn_wait_ms(im->own_io) : IMAGINE_ENOTSUP;
 }
+
+int imagine_turn_wake(imagine_t *im) {
+    return im->is_manual ? imagine_io_uv_turn_wake(im->own_io) : IMAGINE_ENOTSUP;
+}
 #else
 int imagine_turn(imagine_t *im, int64_t timeout_ms) {
     (void)im;
@@ -348,6 +352,18 @@ int imagine_turn_fd(const imagine_t *im) {
 
 int imagine_turn_wait_ms(const imagine_t *im) {
     (void)im;
+    return IMAGINE_ENOTSUP;
+}
+
+int imagine_turn_wake(imagine_t *im) {
+    (void)im;
+    return IMAGINE_ENOTSUP;
+}
+
+int imagine_turn_await(const int32_t *fds, size_t fd_count, int64_t timeout_ms) {
+    (void)fds;
+    (void)fd_count;
+    (void)timeout_ms;
     return IMAGINE_ENOTSUP;
 }
 #endif

@@ -3,6 +3,7 @@
  * may be a secret that went into the wrong line. */
 #include "core/settings.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -465,12 +466,24 @@ static int find_state_file(imagine_settings_t *settings) {
     return settings->state_file != NULL ? 0 : IMAGINE_ENOMEM;
 }
 
+/* A library that was loaded with RTLD_DEEPBIND, as Node's and Apache's modules may be, is given a
+ * variable that nobody ever sets: the program's own is looked for. */
+static char *const *all_of_environment(void) {
+    void *program = dlopen(NULL, RTLD_LAZY);
+    char **const *where = program != NULL ? dlsym(program, "environ") : NULL;
+    char *const *all = where != NULL ? *where : environ;
+    if (program != NULL)
+        dlclose(program);
+    return all;
+}
+
 int imagine_settings_read_env(imagine_settings_t *settings) {
+    char *const *entry = all_of_environment();
     int err = settings == NULL ? IMAGINE_EINVAL : find_state_file(settings);
     if (err != 0)
         return err;
     settings->message[0] = '\0';
-    for (char **entry = environ; entry != NULL && *entry != NULL && err == 0; entry++) {
+    for (; entry != NULL && *entry != NULL && err == 0; entry++) {
         size_t size = strcspn(*entry, "=");
         char name[NAME_SIZE_MAX + 1];
         if ((*entry)[size] != '=' || size > NAME_SIZE_MAX)

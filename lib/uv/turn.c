@@ -4,6 +4,9 @@
  * something is in flight. So the alarm, which also ends a turn in time, is referenced during it. */
 #include "uv/turn.h"
 
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdbool.h>
 
 #include "uv/io.h"
@@ -144,4 +147,36 @@ int imagine_io_uv_turn_wait_ms(imagine_io_t *io) {
     wait_ms = uv_backend_timeout(uv->loop);
     imi_uv_release(uv);
     return wait_ms;
+}
+
+int imagine_io_uv_turn_wake(imagine_io_t *io) {
+    imi_uv_t *uv = io->context;
+    if (uv->turn == NULL)
+        return IMAGINE_ENOTSUP;
+    uv_async_send(&uv->waker);
+    return 0;
+}
+
+/* Touches no client: they turn on their own thread meanwhile. */
+int imagine_turn_await(const int32_t *fds, size_t fd_count, int64_t timeout_ms) {
+    int wait_ms = timeout_ms < 0 || timeout_ms > INT_MAX ? -1 : (int)timeout_ms;
+    bool is_any_bad = fd_count == 0 || fd_count > INT_MAX;
+    struct pollfd *all = NULL;
+    int count = 0;
+    if (is_any_bad)
+        return IMAGINE_EINVAL;
+    all = imi_mem_alloc(NULL, fd_count * sizeof(*all));
+    if (all == NULL)
+        return IMAGINE_ENOMEM;
+    for (size_t i = 0; i < fd_count; i++) {
+        all[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+        is_any_bad = is_any_bad || fds[i] < 0; /* poll() would leave it out */
+    }
+    if (!is_any_bad)
+        count = poll(all, fd_count, wait_ms);
+    is_any_bad = is_any_bad || (count < 0 && errno != EINTR);
+    for (size_t i = 0; i < fd_count && count > 0; i++)
+        is_any_bad = is_any_bad || (all[i].revents & POLLNVAL) != 0;
+    imi_mem_free(NULL, all);
+    return is_any_bad ? IMAGINE_EINVAL : count > 0 ? 1 : 0;
 }

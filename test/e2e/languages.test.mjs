@@ -1,9 +1,12 @@
 // languages.test.mjs: the examples in other languages, each with its own tests against the stand-in.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { copyFileSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { build, root, run, startUpstream } from "../support/harness.mjs";
+import { installPackages } from "../support/npm.mjs";
+
+const NODE_MIN = 20;
 
 let upstream;
 before(async () => (upstream = await startUpstream()));
@@ -31,4 +34,15 @@ test("Lua", async () => {
   const { code, stdout, stderr } = await run("luajit", [path.join(root, "test/languages/test_lua.lua")], { env, timeoutMs: 60000 });
   assert.equal(code, 0, stderr);
   assert.match(stdout, /^8 tests passed/);
+});
+
+const isNodeOld = Number(process.versions.node.split(".")[0]) < NODE_MIN;
+const folder = isNodeOld ? undefined : await installPackages("koffi@3");
+
+test("Node", { skip: folder ? false : isNodeOld ? `this is Node ${process.version}` : "npm cannot fetch koffi here" }, async () => {
+  for (const file of ["examples/node/imagine.mjs", "test/languages/test_node.mjs"]) copyFileSync(path.join(root, file), path.join(folder, path.basename(file)));
+  const env = { ...upstream.settings, IMAGINE_LIBRARY: path.join(build, "libimagine.so"), ALLOW_PRIVATE_HOSTS: "127.0.0.1" };
+  const { code, stdout } = await run(process.execPath, ["--expose-gc", "test_node.mjs"], { cwd: folder, env, timeoutMs: 120000 });
+  assert.equal(code, 0, stdout);
+  assert.match(stdout, /^# pass 13$/m);
 });

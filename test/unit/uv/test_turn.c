@@ -1,6 +1,7 @@
 /* test_turn.c: a loop that its host turns: when it waits, what it tells a host with a loop of its
  * own, and how it closes. */
 #include <poll.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "imagine.h"
@@ -173,6 +174,50 @@ START_TEST(closing_outside_waits) {
 }
 END_TEST
 
+static void *wake_later(void *user) {
+    poll(NULL, 0, 20);
+    ck_assert_int_eq(imagine_io_uv_turn_wake(user), 0);
+    return NULL;
+}
+
+START_TEST(another_thread_waits_for_the_descriptors) {
+    imagine_io_uv_options_t options = {.size = sizeof(options), .is_manual = 1};
+    imagine_io_t *other = NULL;
+    int32_t fds[2];
+    pthread_t thread;
+    int fired = 0;
+    ck_assert_int_eq(imagine_io_uv_open(&other, &options), 0);
+    fds[0] = imagine_io_uv_turn_fd(io);
+    fds[1] = imagine_io_uv_turn_fd(other);
+    ck_assert_int_eq(imagine_io_uv_turn(io, 0), 0);
+    ck_assert_int_eq(imagine_io_uv_turn(other, 0), 0);
+    ck_assert_int_eq(imagine_turn_await(fds, 2, 0), 0);
+    ck_assert_int_eq(imagine_turn_await(fds, 2, 10), 0);
+    start_timer(0, count, &fired); /* deadlines are the host's business */
+    ck_assert_int_eq(imagine_turn_await(fds, 2, 10), 0);
+    for (int i = 0; i < 2; i++) { /* a wake is remembered until the turn */
+        ck_assert_int_eq(pthread_create(&thread, NULL, wake_later, other), 0);
+        ck_assert_int_eq(imagine_turn_await(fds, 2, -1), 1);
+        ck_assert_int_eq(imagine_turn_await(fds, 2, -1), 1);
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        ck_assert_int_eq(imagine_io_uv_turn(other, 0), 0);
+        ck_assert_int_eq(imagine_turn_await(fds, 2, 0), 0);
+    }
+    while (fired == 0)
+        imagine_io_uv_turn(io, -1);
+    imagine_io_uv_close(other, NULL, NULL);
+}
+END_TEST
+
+START_TEST(what_is_no_descriptor_is_not_waited_for) {
+    int32_t fds[] = {imagine_io_uv_turn_fd(io), -1};
+    ck_assert_int_eq(imagine_turn_await(fds, 2, -1), IMAGINE_EINVAL);
+    fds[1] = 1 << 20; /* past any limit of descriptors */
+    ck_assert_int_eq(imagine_turn_await(fds, 2, -1), IMAGINE_EINVAL);
+    ck_assert_int_eq(imagine_turn_await(fds, 0, -1), IMAGINE_EINVAL);
+}
+END_TEST
+
 START_TEST(other_tables_cannot_be_turned) {
     imagine_io_uv_options_t both = {.size = sizeof(both), .is_manual = 1, .loop = io->loop};
     imagine_io_t *other = NULL;
@@ -181,6 +226,7 @@ START_TEST(other_tables_cannot_be_turned) {
     ck_assert_int_eq(imagine_io_uv_turn(other, 0), IMAGINE_ENOTSUP);
     ck_assert_int_eq(imagine_io_uv_turn_fd(other), IMAGINE_ENOTSUP);
     ck_assert_int_eq(imagine_io_uv_turn_wait_ms(other), IMAGINE_ENOTSUP);
+    ck_assert_int_eq(imagine_io_uv_turn_wake(other), IMAGINE_ENOTSUP);
     imagine_io_uv_close(other, NULL, NULL);
 }
 END_TEST
@@ -276,6 +322,8 @@ static Suite *turn(void) {
     tcase_add_test(tcase, a_callback_cannot_turn);
     tcase_add_test(tcase, closing_inside_a_callback_ends_with_the_turn);
     tcase_add_test(tcase, closing_outside_waits);
+    tcase_add_test(tcase, another_thread_waits_for_the_descriptors);
+    tcase_add_test(tcase, what_is_no_descriptor_is_not_waited_for);
     tcase_add_test(tcase, other_tables_cannot_be_turned);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("client");
