@@ -19,7 +19,7 @@ PACKAGES := gcc=gcc make=make pkg-config=pkg-config libuv1-dev=libuv libcurl4-op
 	libhiredis-dev=hiredis
 TEST_PACKAGES := check=check clang=clang clang-format=clang-format libclang-rt-14-dev= curl=curl \
 	g++=g++ openssl=openssl nodejs=node chromium=chromium redis-server=redis-server \
-	python3=python3 luajit=luajit
+	python3=python3 luajit=luajit abigail-tools=abidiff
 
 # The library needs REQUIRES; the server needs libuv beside the library.
 REQUIRES := libcurl libuv libcjson libssl libcrypto sqlite3 spng hiredis
@@ -62,7 +62,7 @@ SERVER := $(if $(SERVER_OBJECTS),$(BUILD)/imagine-server)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all run check install uninstall format lint bench asan ubsan tsan fuzz deps deps-test clean \
-	help unit-tests fuzzers FORCE
+	help unit-tests fuzzers abi-check abi-baseline FORCE
 
 all: $(STATIC) $(BUILD)/libimagine.so $(BUILD)/libimagine.pc $(SERVER) $(EXAMPLES) $(BUILD)/web
 
@@ -75,6 +75,7 @@ help:
 	@echo 'make asan          unit tests with AddressSanitizer, LeakSanitizer and UBSan (also: ubsan)'
 	@echo 'make tsan          unit tests with ThreadSanitizer'
 	@echo 'make fuzz          every fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS), from the kept corpus'
+	@echo 'make abi-check     what linked programs rest on has not changed; abi-baseline: promise more'
 	@echo 'make format, lint  apply .clang-format; complain about style'
 	@echo 'make deps          install what is needed to build (Debian, apt); deps-test: and to test'
 	@echo 'make clean         remove $(BUILD)/'
@@ -236,7 +237,7 @@ check: deps-test
 	@LOGS=$(BUILD)/logs test/run.sh \
 		-t 900 "$(SUBMAKE) WERROR=-Werror all unit-tests" \
 		-j $(JOBS) -t 600 $(UNIT_TESTS) \
-		-j 1 -t 300 "$(SUBMAKE) lint" \
+		-j 1 -t 300 "$(SUBMAKE) lint" "$(SUBMAKE) abi-check" test/abi/test_abi.sh \
 		-t 600 $(foreach file,$(sort $(wildcard test/e2e/*.mjs)),"node --test $(file)") \
 		-t 900 "$(ASAN_MAKE) all unit-tests" -j $(JOBS) -t 900 $(addprefix $(BUILD)/asan/,$(UNIT_NAMES)) \
 		-j 1 -t 600 $(foreach name,$(ASAN_E2E),"env BUILD=$(BUILD)/asan node --test test/e2e/$(name).test.mjs") \
@@ -263,5 +264,10 @@ bench: all $(BENCH)
 
 format:
 	clang-format -i $(FORMATTED)
+# Behind an addition to the headers: `make abi-baseline` promises it, too. See test/abi/abi.sh.
+abi-check: $(BUILD)/libimagine.so
+	@CC=$(CC) test/abi/abi.sh check $(SHARED)
+abi-baseline:
+	@CC=$(CC) test/abi/abi.sh baseline
 lint: $(BUILD)/libimagine.so
 	@BUILD=$(BUILD) CC=$(CC) test/taste.sh
