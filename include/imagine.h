@@ -447,6 +447,12 @@ typedef void (*imagine_done_cb)(int status, const imagine_result_t *result, void
 IMAGINE_API int imagine_result_bytes(const imagine_result_t *result, const void **data,
                                      size_t *data_size, const char **mime);
 
+/** imagine_result_bytes() of one of several pictures (result.urls), counted from 0; of a result
+ * with one address that is 0. An address that is not the first is not downloaded for want_bytes:
+ * ask for IMAGINE_FORMAT_DATA, which brings all of them. */
+IMAGINE_API int imagine_result_picture(const imagine_result_t *result, size_t index,
+                                       const void **data, size_t *data_size, const char **mime);
+
 /** One stretch of bytes. Never grows. */
 typedef struct imagine_slice {
     const void *data;
@@ -509,6 +515,11 @@ IMAGINE_API int imagine_upscale(imagine_t *im, const imagine_params_t *params, i
  * second one's id ends in "-2", and so on.
  */
 IMAGINE_API int imagine_task_status(imagine_t *im, const char *task_id, imagine_done_cb done,
+                                    void *user, imagine_request_t **out);
+
+/** imagine_task_status(), and of a task that has succeeded its result is downloaded where that is
+ * an address: imagine_result_bytes(). Takes as long as that takes. */
+IMAGINE_API int imagine_task_result(imagine_t *im, const char *task_id, imagine_done_cb done,
                                     void *user, imagine_request_t **out);
 
 /**
@@ -589,6 +600,14 @@ IMAGINE_API int imagine_wait(imagine_request_t *request, int64_t timeout_ms);
 /** Frees what a function of this library gave you to free. NULL is fine. */
 IMAGINE_API void imagine_free(void *pointer);
 
+/**
+ * Wait until what the storage holds is loaded, as requests do: 250 ms at most. Who looks around
+ * right after imagine_configure() learns only then which tokens are set aside, and which models can
+ * serve.
+ * @return 0, IMAGINE_ECLOSED, IMAGINE_EDEADLK (as imagine_wait())
+ */
+IMAGINE_API int imagine_wait_loaded(imagine_t *im);
+
 #define IMAGINE_MODELS_ALL 1 /* also models whose provider cannot serve now */
 /**
  * The models as a JSON array, in catalogue order {id, name, type, …}, as GET
@@ -653,6 +672,32 @@ IMAGINE_API char *imagine_webhooks(imagine_t *im);
  * @return 0, IMAGINE_ENOTFOUND, IMAGINE_EINVAL, IMAGINE_ECLOSED
  */
 IMAGINE_API int imagine_webhook_redeliver(imagine_t *im, const char *id);
+
+/* ---- JSON -------------------------------------------------------------------------------------
+ */
+/* For programs without a reader of their own: what imagine_models(), imagine_token_details() and
+ * imagine_result_json() answer. A path is "[0].id" or "data[0].url", "" is the whole document. In
+ * one that is broken they find nothing, or what looks right. */
+
+/** A text; free with imagine_free(). NULL: none there, or no memory. */
+IMAGINE_API char *imagine_json_text(const char *json, size_t json_size, const char *path);
+/** 1 and `*out`, or 0: no number there. */
+IMAGINE_API int imagine_json_number(const char *json, size_t json_size, const char *path,
+                                    double *out);
+/** A value of any type as it stands: a piece of `json`. NULL: none there. */
+IMAGINE_API const char *imagine_json_value(const char *json, size_t json_size, const char *path,
+                                           size_t *out_size);
+/** How many elements an array has, or members an object; 0: neither is there. */
+IMAGINE_API size_t imagine_json_count(const char *json, size_t json_size, const char *path);
+/** The name of member `index` of an object; free with imagine_free(). NULL: none there, or no
+ * memory. */
+IMAGINE_API char *imagine_json_name(const char *json, size_t json_size, const char *path,
+                                    size_t index);
+/** A text as JSON, quotes and all ("null" for NULL); free with imagine_free(). NULL: no memory. */
+IMAGINE_API char *imagine_json_quote(const char *text, size_t text_size);
+
+/* ---- the log ----------------------------------------------------------------------------------
+ */
 
 /** Write a line to the client's log, as the library does ("event key=value …"). */
 IMAGINE_API void imagine_log(imagine_t *im, int32_t level, const char *line);

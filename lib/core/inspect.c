@@ -6,6 +6,7 @@
 #include "core/client.h"
 #include "core/registry.h"
 #include "core/settings.h"
+#include "core/sync.h"
 #include "core/tally.h"
 #include "wire/json.h"
 
@@ -31,6 +32,15 @@ static imi_provider_t *find(look_t *look) {
     else if (provider == NULL)
         look->err = IMAGINE_EPROVIDER;
     return look->err == 0 ? provider : NULL;
+}
+
+static int loaded_step(void *user) {
+    const imagine_t *im = user;
+    return im->is_closing || !imi_sync_is_loading(im);
+}
+
+int imagine_wait_loaded(imagine_t *im) {
+    return imi_wait_in_door(im, loaded_step, im, -1);
 }
 
 /* In document order, with the sample's at the end: it is there to try us out. */

@@ -530,8 +530,10 @@ void imi_request_call_ended(imagine_request_t *request, imagine_call_t *call) {
         attempt(request);
     } else {
         const char *message = call->message;
-        if (!atomic_load(&request->has_ended))
+        if (!atomic_load(&request->has_ended)) {
             request->result.http_status = http_status_of(call);
+            request->result.retry_after_ms = call->verdict.retry_after_ms;
+        }
         imi_request_fail(request,
                          call->error == IMAGINE_EQUOTA || call->error == IMAGINE_ERATE
                              ? IMAGINE_EEXHAUSTED

@@ -213,23 +213,26 @@ const char *imagine_result_json(const imagine_result_t *result, size_t *out_size
     return request->json.data;
 }
 
-static int decode(imagine_request_t *request) {
-    imi_slice_t url = {request->result.url, request->result.url_size};
+typedef struct picture {
+    const void *data;
+    size_t size;
+    const char *mime;
+} picture_t;
+
+static int decode(imagine_request_t *request, imi_slice_t url, picture_t *out) {
     imi_dataurl_t parts;
-    size_t size = 0;
+    bool is_nomem = false;
     char *mime;
     if (!imi_dataurl_parse(url, &parts))
         return IMAGINE_ENOTFOUND;
-    bool is_nomem = false;
-    void *data = imi_dataurl_decode(&request->pictures, &parts, &size, &is_nomem);
-    if (data == NULL)
+    out->data = imi_dataurl_decode(&request->pictures, &parts, &out->size, &is_nomem);
+    if (out->data == NULL)
         return is_nomem ? IMAGINE_ENOMEM : IMAGINE_EPROTOCOL;
     mime = imi_arena_strndup(&request->pictures, parts.mime.data, parts.mime.size);
     if (mime == NULL)
         return IMAGINE_ENOMEM;
-    request->bytes_view = data;
-    request->bytes_size = size;
-    request->bytes_mime = imi_sniff_mime(data, size) != NULL ? imi_sniff_mime(data, size) : mime;
+    out->mime = imi_sniff_mime(out->data, out->size);
+    out->mime = out->mime != NULL ? out->mime : mime;
     return 0;
 }
 
@@ -237,13 +240,37 @@ int imagine_result_bytes(const imagine_result_t *result, const void **data, size
                          const char **mime) {
     imagine_request_t *request = imi_result_request(result);
     if (request->bytes_view == NULL) {
-        int err = result->url == NULL ? IMAGINE_ENOTFOUND : decode(request);
+        picture_t picture;
+        int err = result->url == NULL
+                      ? IMAGINE_ENOTFOUND
+                      : decode(request, (imi_slice_t){result->url, result->url_size}, &picture);
         if (err != 0)
             return err;
+        request->bytes_view = picture.data;
+        request->bytes_size = picture.size;
+        request->bytes_mime = picture.mime;
     }
     *data = request->bytes_view;
     *data_size = request->bytes_size;
     if (mime != NULL)
         *mime = request->bytes_mime;
+    return 0;
+}
+
+int imagine_result_picture(const imagine_result_t *result, size_t index, const void **data,
+                           size_t *data_size, const char **mime) {
+    picture_t picture;
+    int err;
+    if (index == 0)
+        return imagine_result_bytes(result, data, data_size, mime);
+    if (index >= result->url_count)
+        return IMAGINE_ENOTFOUND;
+    err = decode(imi_result_request(result), imi_slice_of(result->urls[index]), &picture);
+    if (err != 0)
+        return err;
+    *data = picture.data;
+    *data_size = picture.size;
+    if (mime != NULL)
+        *mime = picture.mime;
     return 0;
 }

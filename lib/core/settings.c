@@ -106,7 +106,9 @@ extern char **environ; /* POSIX has it declared nowhere */
           "address in front of the bucket's objects; without it links are signed, for 24 hours")  \
     PLAIN("MEDIA_DIR", TEXT,                                                                      \
           "without S3: folder that keeps results for 24 hours, served under /media/")             \
-    PLAIN("PUBLIC_URL", URL, "this server as its callers see it, in front of /media/ in results")
+    PLAIN("PUBLIC_URL", URL, "this server as its callers see it, in front of /media/ in results") \
+    PLAIN("IMAGINE_SERVER", URL, "the imagine command: ask this server instead of the providers") \
+    PLAIN("IMAGINE_API_TOKEN", SECRET, "the imagine command: what it sends to that server")
 
 #define DEFAULT_ROW(name, kind, otherwise, min, max, choices, help) \
     {name, IMI_SETTING_##kind, otherwise, min, max, choices},

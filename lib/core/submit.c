@@ -14,7 +14,7 @@ typedef struct submission {
     const imagine_params_t *params; /* or: */
     const imagine_form_t *form;     /* or: */
     const char *task_id;
-    bool cancels_task;
+    bool cancels_task, wants_bytes; /* of a task */
     imagine_done_cb done;
     void *user;
     imagine_request_t **out;
@@ -64,6 +64,7 @@ static int submit_step(void *user) {
     } else if (submission->form != NULL) {
         err = read_form(request, submission->form, &message);
     } else {
+        request->params.want_bytes = submission->wants_bytes;
         request->task_id_asked = imi_arena_strdup(&request->arena, submission->task_id);
         if (submission->task_id != NULL && request->task_id_asked == NULL)
             submission->err = IMAGINE_ENOMEM;
@@ -128,26 +129,31 @@ int imagine_upscale(imagine_t *im, const imagine_params_t *params, imagine_done_
     return start(im, IMI_UPSCALE, params, done, user, out);
 }
 
-static int ask_task(imagine_t *im, const char *task_id, bool cancels_task, imagine_done_cb done,
-                    void *user, imagine_request_t **out) {
-    submission_t submission = {.im = im,
-                               .action = IMI_TASK_STATUS,
-                               .task_id = task_id,
-                               .cancels_task = cancels_task,
-                               .done = done,
-                               .user = user,
-                               .out = out};
+static int ask_task(submission_t submission) {
+    submission.action = IMI_TASK_STATUS;
     return submit(&submission);
 }
 
 int imagine_task_status(imagine_t *im, const char *task_id, imagine_done_cb done, void *user,
                         imagine_request_t **out) {
-    return ask_task(im, task_id, false, done, user, out);
+    return ask_task(
+        (submission_t){.im = im, .task_id = task_id, .done = done, .user = user, .out = out});
+}
+
+int imagine_task_result(imagine_t *im, const char *task_id, imagine_done_cb done, void *user,
+                        imagine_request_t **out) {
+    return ask_task((submission_t){
+        .im = im, .task_id = task_id, .wants_bytes = true, .done = done, .user = user, .out = out});
 }
 
 int imagine_task_cancel(imagine_t *im, const char *task_id, imagine_done_cb done, void *user,
                         imagine_request_t **out) {
-    return ask_task(im, task_id, true, done, user, out);
+    return ask_task((submission_t){.im = im,
+                                   .task_id = task_id,
+                                   .cancels_task = true,
+                                   .done = done,
+                                   .user = user,
+                                   .out = out});
 }
 
 int imagine_submit_form(imagine_t *im, const imagine_form_t *form, imagine_done_cb done, void *user,

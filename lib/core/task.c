@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/fetch.h"
 #include "core/job.h"
 #include "core/keyring.h"
 #include "core/log.h"
@@ -340,6 +341,9 @@ static void answer(imagine_request_t *request, const imi_task_t *task) {
         result->message = imi_arena_strdup(&request->arena, outcome);
     if (task->state == IMI_TASK_SUCCESS && !read_outcome(request, outcome))
         imi_request_fail(request, IMAGINE_ENOMEM, NULL);
+    else if (task->state == IMI_TASK_SUCCESS && request->params.want_bytes != 0 &&
+             result->url != NULL && !imi_text_starts_with(result->url, "data:"))
+        imi_fetch_result(request);
     else
         imi_request_succeed(request);
 }
