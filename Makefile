@@ -50,6 +50,7 @@ SUPPORT_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard test/support/*.
 	$(filter-out test/sim/test_%,$(wildcard test/sim/*.c))))
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard test/unit/*/test_*.c test/sim/test_*.c)))
 FUZZERS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
+COMMAND_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard examples/imagine/*.c)))
 EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard examples/*.c)))
 BENCH := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard test/bench/*.c)))
 FORMATTED := $(sort $(shell find include lib server examples test -name '*.[ch]' 2>/dev/null))
@@ -64,7 +65,8 @@ SERVER := $(if $(SERVER_OBJECTS),$(BUILD)/imagine-server)
 .PHONY: all run check install uninstall format lint bench asan ubsan tsan fuzz deps deps-test clean \
 	help unit-tests fuzzers abi-check abi-baseline FORCE
 
-all: $(STATIC) $(BUILD)/libimagine.so $(BUILD)/libimagine.pc $(SERVER) $(EXAMPLES) $(BUILD)/web
+all: $(STATIC) $(BUILD)/libimagine.so $(BUILD)/libimagine.pc $(SERVER) $(BUILD)/imagine $(EXAMPLES) \
+	$(BUILD)/web
 
 help:
 	@echo 'make               the library, the server and the examples, in $(BUILD)/'
@@ -130,6 +132,10 @@ $(BUILD)/imagine-server: $(SERVER_OBJECTS) $(BUILD)/libimagine.so
 	$(LINK) $(SERVER_OBJECTS) -L$(BUILD) -limagine $(SERVER_LIBS) -Wl,-rpath,'$$ORIGIN'
 $(BUILD)/install/imagine-server: $(SERVER_OBJECTS) $(BUILD)/libimagine.so
 	$(LINK) $(SERVER_OBJECTS) -L$(BUILD) -limagine $(SERVER_LIBS) -Wl,-rpath,'$$ORIGIN/../lib'
+$(BUILD)/imagine: $(COMMAND_OBJECTS) $(BUILD)/libimagine.so
+	$(LINK) $(COMMAND_OBJECTS) -L$(BUILD) -limagine -Wl,-rpath,'$$ORIGIN'
+$(BUILD)/install/imagine: $(COMMAND_OBJECTS) $(BUILD)/libimagine.so
+	$(LINK) $(COMMAND_OBJECTS) -L$(BUILD) -limagine -Wl,-rpath,'$$ORIGIN/../lib'
 $(BUILD)/examples/%: $(BUILD)/examples/%.o $(BUILD)/libimagine.so
 	$(LINK) $< -L$(BUILD) -limagine -Wl,--as-needed $(SERVER_LIBS) -lpthread -lm -Wl,-rpath,'$$ORIGIN/..'
 $(BUILD)/test/support.a: $(SUPPORT_OBJECTS)

@@ -47,6 +47,7 @@ may_include() { # file, what stands between the quotes
     lib/listener/*) [[ $name == @(listener|wire|imagine)/* || $name == imagine.h ]] ;;
     lib/uv/*) [[ $name == @(uv|wire)/* || $name == imagine.h || $name == imagine/@(io|hosting).h ]] ;;
     server/*) [[ $name != */* && -f server/$name ]] ;;
+    examples/imagine/*) [[ $name != */* && -f examples/imagine/$name ]] ;;
     *) false ;; # examples: only what is installed, between < and >
     esac
 }

@@ -1,0 +1,18 @@
+/* commands.h: what the program can do, and what commands have in common. */
+#ifndef COMMANDS_H
+#define COMMANDS_H
+
+#include "app.h"
+
+/* Each returns the exit code; what is wrong was said. */
+int run_generate(app_t *app);
+int run_models(app_t *app);
+
+/* Waits for the end, with a line of progress; the first signal cancels. Never NULL. */
+const imagine_result_t *wait_for(app_t *app, imagine_request_t *request, const char *what);
+/* Writes what a result brought, and tells. Returns the exit code. */
+int deliver(app_t *app, const imagine_result_t *result, int64_t took_ms);
+/* Tells why there is none. Returns the exit code. */
+int tell_end(app_t *app, const imagine_result_t *result);
+
+#endif

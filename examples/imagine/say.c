@@ -1,0 +1,149 @@
+/* say.c: see say.h. */
+#include "say.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "exit_code.h"
+
+#define LINE_SIZE 512
+#define USUAL_WIDTH 80
+
+static bool has_progress; /* there is a line to wipe */
+
+static size_t character_size(const char *at) {
+    size_t size = 1;
+    while ((at[size] & 0xc0) == 0x80)
+        size++;
+    return size;
+}
+
+/* A character of a control set (also U+0080 to U+009F) is a question mark here. */
+char *plain_text(const char *text) {
+    char *copy = strdup(text != NULL ? text : "");
+    for (char *at = copy; at != NULL && *at != '\0'; at++) {
+        unsigned char byte = (unsigned char)*at;
+        if (byte < ' ' || byte == 0x7f)
+            *at = '?';
+        else if (byte == 0xc2 && (unsigned char)at[1] >= 0x80 && (unsigned char)at[1] < 0xa0)
+            at[0] = at[1] = '?';
+    }
+    return copy;
+}
+
+void say_progress(app_t *app, const char *format, ...) {
+    struct winsize size = {.ws_col = 0};
+    char line[LINE_SIZE];
+    char *plain;
+    va_list arguments;
+    if (!app->is_terminal || app->options.is_quiet)
+        return;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    plain = plain_text(line);
+    if (plain == NULL)
+        return;
+    if (has_progress)
+        fputs("\r\033[K", stderr);
+    ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
+    size_t columns = size.ws_col > 1 ? size.ws_col - 1u : USUAL_WIDTH - 1u; /* no line break */
+    for (const char *at = plain; *at != '\0' && columns > 0; at += character_size(at), columns--)
+        fwrite(at, 1, character_size(at), stderr);
+    has_progress = plain[0] != '\0';
+    fflush(stderr);
+    imagine_free(plain);
+}
+
+static void wipe(void) {
+    if (has_progress)
+        fputs("\r\033[K", stderr);
+    has_progress = false;
+}
+
+static void say_line(const char *lead, const char *line) {
+    char *plain = plain_text(line);
+    wipe();
+    fprintf(stderr, "%s%s\n", lead, plain != NULL ? plain : "");
+    fflush(stderr);
+    imagine_free(plain);
+}
+
+void say_remark(app_t *app, const char *format, ...) {
+    char line[LINE_SIZE];
+    va_list arguments;
+    if (app->options.is_quiet)
+        return;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    say_line("", line);
+}
+
+void json_text(FILE *out, const char *lead, const char *name, const char *text) {
+    char *quoted = text != NULL ? imagine_json_quote(text, strlen(text)) : NULL;
+    if (quoted != NULL)
+        fprintf(out, "%s\"%s\":%s", lead, name, quoted);
+    imagine_free(quoted);
+}
+
+static int tell_failure(app_t *app, int error, const char *message, uint64_t retry_after_ms,
+                        const char *task_id) {
+    int code = exit_code_of(error);
+    char line[2 * LINE_SIZE], when[64] = "", text[32];
+    if (error == IMAGINE_ECANCELED)
+        code = CODE_OTHER;
+    if (message == NULL || message[0] == '\0')
+        message = imagine_strerror(error);
+    if (app->options.is_json) {
+        wipe();
+        json_text(stdout, "{", "error", imagine_err_name(error));
+        json_text(stdout, ",", "message", message);
+        if (retry_after_ms > 0)
+            printf(",\"retryAfterMs\":%" PRIu64, retry_after_ms);
+        json_text(stdout, ",", "taskId", task_id);
+        printf(",\"exitCode\":%d}\n", code);
+        return code;
+    }
+    if (retry_after_ms > 0)
+        snprintf(when, sizeof(when), " (again in %s)",
+                 time_text(text, sizeof(text), (int64_t)retry_after_ms));
+    snprintf(line, sizeof(line), "%s%s", message, when);
+    say_line("imagine: ", line);
+    return code;
+}
+
+int say_failure(app_t *app, int error, const char *message) {
+    return tell_failure(app, error, message, 0, NULL);
+}
+
+int say_result_failure(app_t *app, const imagine_result_t *result) {
+    return tell_failure(app, result->status, result->message, result->retry_after_ms,
+                        result->task_id);
+}
+
+const char *size_text(char *out, size_t capacity, double bytes) {
+    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB"};
+    size_t unit = 0;
+    for (; bytes >= 1024 && unit < 3; unit++)
+        bytes /= 1024;
+    snprintf(out, capacity, unit == 0 || bytes >= 100 ? "%.0f %s" : "%.1f %s", bytes, units[unit]);
+    return out;
+}
+
+const char *time_text(char *out, size_t capacity, int64_t ms) {
+    int64_t seconds = (ms + 500) / 1000;
+    if (ms < 9950)
+        snprintf(out, capacity, "%.1f s", (double)ms / 1000);
+    else if (seconds < 60)
+        snprintf(out, capacity, "%" PRId64 " s", seconds);
+    else if (seconds < 3600)
+        snprintf(out, capacity, "%" PRId64 " min %" PRId64 " s", seconds / 60, seconds % 60);
+    else
+        snprintf(out, capacity, "%" PRId64 " h %" PRId64 " min", seconds / 3600, seconds / 60 % 60);
+    return out;
+}
