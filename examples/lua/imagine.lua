@@ -12,7 +12,21 @@ libimagine.so is found where the system finds libraries, or at $IMAGINE_LIBRARY.
 
 A game calls client:turn() once a frame instead of client:run(). Inside a coroutine each action
 yields until its end; outside of one it waits. Parameters and results are those of the HTTP API, as
-tables; what fails is error(e) with e.name ("IMAGINE_EEXHAUSTED"), e.message, e.retry_after_ms. ]]
+tables; what fails is error(e) with e.name ("IMAGINE_EEXHAUSTED"), e.message, e.retry_after_ms.
+
+A provider in Lua is a table with a name, perhaps `catalogue` and `tokenOptional`, and a function for
+each action that it has. It runs as a coroutine that waits for nothing but the call's own steps,
+call:http() and call:sleep(), and returns what came of it:
+
+    local mine = {
+      name = "mine",
+      catalogue = { api_base = "https://api.example.com", models = { { key = "one", type = { "text2image" } } } },
+      generate = function(call)
+        local answer = call:http(call:url("/draw"), { json = { prompt = call.params.prompt } })
+        return { url = answer:json().url }
+      end,
+    }
+    local client = imagine.open({}, { providers = { mine } }) ]]
 local ffi = require("ffi")
 
 ffi.cdef [[
@@ -20,6 +34,8 @@ typedef struct imagine imagine_t;
 typedef struct imagine_request imagine_request_t;
 typedef struct imagine_result imagine_result_t;
 typedef struct imagine_settings imagine_settings_t;
+typedef struct imagine_call imagine_call_t;
+typedef struct imagine_http_response imagine_http_response_t;
 int imagine_open_json(imagine_t **out, const char *json, void *log, void *user, char **message);
 void imagine_close(imagine_t *im, void *closed, void *user);
 void imagine_free(void *pointer);
@@ -43,18 +59,38 @@ uint64_t imagine_result_retry_after_ms(const imagine_result_t *result);
 const char *imagine_err_name(int error);
 const char *imagine_strerror(int error);
 char *imagine_models(imagine_t *im, uint32_t flags);
+char *imagine_token_details(imagine_t *im, const char *provider);
+int imagine_register_json(imagine_t *im, const char *json, void (*run)(imagine_call_t *), void *user);
+const char *imagine_call_action(const imagine_call_t *call);
+const char *imagine_call_model(const imagine_call_t *call);
+const char *imagine_call_token(const imagine_call_t *call);
+const char *imagine_call_params_json(imagine_call_t *call);
+const char *imagine_call_url(imagine_call_t *call, const char *path);
+void *imagine_call_user(const imagine_call_t *call);
+int imagine_call_defer(imagine_call_t *call, void (*gone)(void *), void *user);
+void imagine_call_http_json(imagine_call_t *call, const char *json, void (*on_response)(imagine_call_t *, const imagine_http_response_t *));
+void imagine_call_sleep(imagine_call_t *call, uint64_t delay_ms, void (*next)(imagine_call_t *));
+void imagine_call_succeed_json(imagine_call_t *call, const char *json);
+void imagine_call_fail(imagine_call_t *call, int error, const char *message);
+int imagine_response_status(const imagine_http_response_t *response);
+const char *imagine_response_body(const imagine_http_response_t *response, size_t *size);
+const char *imagine_response_header(const imagine_http_response_t *response, const char *name);
 ]]
 
 local lib = ffi.load(os.getenv("IMAGINE_LIBRARY") or "imagine")
 local imagine, Client = {}, {}
 Client.__index = Client
 
--- Callbacks come inside imagine_turn(), on this thread; but the compiler may not have compiled the
--- call that they come in.
+-- Callbacks come inside these two, on this thread; but the compiler may not have compiled the call
+-- that they come in.
 local function turn(im, timeout_ms)
   return lib.imagine_turn(im, timeout_ms)
 end
+local function close(im)
+  lib.imagine_close(im, nil, nil)
+end
 jit.off(turn)
+jit.off(close)
 
 ---- JSON: as much of it as the library reads and writes ---------------------------------------------
 
@@ -145,6 +181,14 @@ end
 
 ---- errors ------------------------------------------------------------------------------------------
 
+--- Name to number, as in imagine.h: imagine.errors.ECANCELED.
+imagine.errors = {}
+for number = -1, -1000, -1 do
+  local name = ffi.string(lib.imagine_err_name(number))
+  if name == "IMAGINE_EUNKNOWN" then break end
+  imagine.errors[name:gsub("^IMAGINE_", "")] = number
+end
+
 local Error = { __tostring = function(e) return e.name .. ": " .. e.message end }
 
 local function fail(number, message, retry_after_ms)
@@ -156,6 +200,92 @@ local function take(pointer) -- a text that is ours to free
   local text = ffi.string(pointer)
   lib.imagine_free(pointer)
   return text
+end
+
+---- providers ---------------------------------------------------------------------------------------
+
+local providers, provider_count = {}, 0 -- number: provider; the library calls back with the number
+local running = {} -- address of a call: its coroutine
+local Call, Answer = {}, {}
+Call.__index, Answer.__index = Call, Answer
+
+local function address(pointer) return tonumber(ffi.cast("uintptr_t", pointer)) end
+local function text_of(pointer) return pointer ~= nil and ffi.string(pointer) or nil end
+
+local Refused = {}
+
+--- In a provider: imagine.refuse("EQUOTA", "…") ends the attempt, and the next token tries.
+function imagine.refuse(name, message)
+  error(setmetatable({ number = imagine.errors[name], message = message }, Refused), 0)
+end
+
+-- The coroutine takes its next step, or ends the call.
+local function go_on(pointer, value)
+  local thread = running[address(pointer)]
+  local is_good, step = coroutine.resume(thread, value)
+  if not is_good then
+    local is_refused = getmetatable(step) == Refused
+    lib.imagine_call_fail(pointer, is_refused and step.number or imagine.errors.EPROTOCOL, is_refused and step.message or "the provider failed: " .. tostring(step))
+  elseif coroutine.status(thread) == "dead" then
+    local is_text, json = pcall(encode, step or {})
+    lib.imagine_call_succeed_json(pointer, is_text and json or "")
+  elseif type(step) == "function" then
+    step()
+  else
+    lib.imagine_call_fail(pointer, imagine.errors.EPROTOCOL, "the provider waited for what is no step of its call")
+  end
+end
+
+-- Callbacks are few and for ever: LuaJIT has a limited number of them.
+local on_slept = ffi.cast("void (*)(imagine_call_t *)", function(pointer) go_on(pointer) end)
+local on_gone = ffi.cast("void (*)(void *)", function(pointer) running[address(pointer)] = nil end)
+local on_response = ffi.cast("void (*)(imagine_call_t *, const imagine_http_response_t *)", function(pointer, response)
+  local size = ffi.new("size_t[1]")
+  local body = lib.imagine_response_body(response, size)
+  go_on(pointer, setmetatable({ status = lib.imagine_response_status(response), type = text_of(lib.imagine_response_header(response, "content-type")), body = ffi.string(body, size[0]) }, Answer))
+end)
+local on_action = ffi.cast("void (*)(imagine_call_t *)", function(pointer)
+  local provider, action = providers[address(lib.imagine_call_user(pointer))], ffi.string(lib.imagine_call_action(pointer))
+  if lib.imagine_call_defer(pointer, on_gone, pointer) ~= 0 then return lib.imagine_call_fail(pointer, imagine.errors.ENOMEM, nil) end
+  running[address(pointer)] = coroutine.create(provider[action])
+  go_on(pointer, setmetatable({
+    pointer = pointer,
+    action = action,
+    model = ffi.string(lib.imagine_call_model(pointer)),
+    token = text_of(lib.imagine_call_token(pointer)),
+    params = decode(ffi.string(lib.imagine_call_params_json(pointer))),
+  }, Call))
+end)
+
+function Call:url(path) return ffi.string(lib.imagine_call_url(self.pointer, path)) end
+
+--- Step: asks, and gives an answer: status, type, body, answer:json(). More of `request`: see
+--- imagine_call_http_json() in imagine/ffi.h.
+function Call:http(url, request)
+  local all = { url = url }
+  for name, value in pairs(request or {}) do all[name] = value end
+  local json = encode(all)
+  return coroutine.yield(function() lib.imagine_call_http_json(self.pointer, json, on_response) end)
+end
+
+--- Step.
+function Call:sleep(ms)
+  coroutine.yield(function() lib.imagine_call_sleep(self.pointer, ms, on_slept) end)
+end
+
+function Answer:json() return (decode(self.body)) end
+
+local function register(client, provider)
+  local actions = {}
+  for _, action in ipairs({ "generate", "edit", "text", "video", "upscaler" }) do
+    if provider[action] then actions[#actions + 1] = action end
+  end
+  provider_count = provider_count + 1
+  providers[provider_count] = provider
+  client.providers[#client.providers + 1] = provider_count
+  local json = encode({ name = provider.name, actions = actions, tokenOptional = provider.tokenOptional, catalogue = provider.catalogue })
+  local err = lib.imagine_register_json(client.im, json, on_action, ffi.cast("void *", provider_count))
+  if err ~= 0 then fail(err) end
 end
 
 ---- the client --------------------------------------------------------------------------------------
@@ -179,15 +309,18 @@ local function configure(im, settings)
   if err ~= 0 then fail(err, why) end
 end
 
---- options: those of imagine_open_json(), as { timeoutMs = 60000 }.
+--- options: those of imagine_open_json(), as { timeoutMs = 60000 }, and providers.
 function imagine.open(settings, options)
   local out, message, all = ffi.new("imagine_t *[1]"), ffi.new("char *[1]"), { manual = true }
-  for name, value in pairs(options or {}) do all[name] = value end
+  for name, value in pairs(options or {}) do all[name] = name ~= "providers" and value or nil end
   local err = lib.imagine_open_json(out, encode(all), nil, nil, message)
   local why = take(message[0])
   if err ~= 0 then fail(err, why) end
-  local client = setmetatable({ im = out[0], waiting = {} }, Client)
-  local is_good, problem = pcall(configure, client.im, settings or {})
+  local client = setmetatable({ im = out[0], waiting = {}, providers = {} }, Client)
+  local is_good, problem = pcall(function()
+    for _, provider in ipairs(options and options.providers or {}) do register(client, provider) end
+    configure(client.im, settings or {})
+  end)
   if not is_good then
     client:close()
     error(problem, 0)
@@ -200,7 +333,8 @@ function Client:close()
   if self.im == nil then return end
   local im = self.im
   self.im = nil
-  lib.imagine_close(im, nil, nil)
+  close(im)
+  for _, number in ipairs(self.providers) do providers[number] = nil end
   self:wake()
 end
 
@@ -297,6 +431,10 @@ end
 --- Those whose provider can serve now, or all.
 function Client:models(everything)
   return (decode(take(lib.imagine_models(self.im, everything and 1 or 0))))
+end
+
+function Client:tokens(provider)
+  return (decode(take(lib.imagine_token_details(self.im, provider))))
 end
 
 return imagine

@@ -4,8 +4,8 @@ local imagine = require("imagine")
 local cat = { model = "gitee/z-image-turbo", prompt = "a cat" }
 local passed = 0
 
-local function test(name, body)
-  local client = imagine.open({ STATE_FILE = ":memory:", GITEE_TOKENS = "t1,t2", SAMPLE_PROVIDER = "on" })
+local function test(name, body, providers)
+  local client = imagine.open({ STATE_FILE = ":memory:", GITEE_TOKENS = "t1,t2", PICKY_TOKENS = "spent,t1", SAMPLE_PROVIDER = "on" }, { providers = providers })
   local is_good, problem = pcall(body, client)
   client:close()
   if not is_good then
@@ -95,5 +95,75 @@ test("two thousand requests leave nothing", function(client)
   end
   assert(next(client.waiting) == nil)
 end)
+
+local seen = {}
+local picky = {
+  name = "picky",
+  catalogue = { api_base = os.getenv("GITEE_API_BASE"), models = { { key = "z-image-turbo", type = { "text2image" } } } },
+  generate = function(call)
+    seen[#seen + 1] = call.token
+    call:sleep(10)
+    if call.params.prompt == "broken" then error("nobody expected that") end
+    if call.params.prompt == "nothing" then return nil end
+    if call.params.prompt == "odd" then coroutine.yield("odd") end
+    if call.token == "spent" then imagine.refuse("EQUOTA", "nothing left") end
+    local answer = call:http(call:url("/images/generations"), { json = { model = call.model, prompt = call.params.prompt, seed = call.params.seed, width = 1024, height = 1024, num_inference_steps = 9, response_format = "url" } })
+    assert(answer.status == 200 and answer.type == "application/json")
+    return { url = answer:json().data[1].url }
+  end,
+}
+
+test("a provider in Lua", function(client)
+  assert(client:generate({ model = "picky/z-image-turbo", prompt = "a cat" }).url:match("^http"))
+  assert(table.concat(seen, " ") == "spent t1", table.concat(seen, " "))
+  local tokens = client:tokens("picky")
+  assert(tokens[1].state == "exhausted" and tokens[2].state == "active")
+  assert(fails(function() client:generate({ model = "picky/z-image-turbo", prompt = "broken" }) end, "IMAGINE_EPROTOCOL").message:match("nobody expected that"))
+  for _, prompt in ipairs({ "nothing", "odd" }) do
+    fails(function() client:generate({ model = "picky/z-image-turbo", prompt = prompt }) end, "IMAGINE_EPROTOCOL")
+  end
+  for i = 1, 10 do
+    client:spawn(function() assert(client:generate({ model = "picky/z-image-turbo", prompt = "number " .. i }).url) end)
+  end
+  client:run()
+end, { picky })
+
+local instant = {
+  name = "instant",
+  tokenOptional = true,
+  catalogue = { models = { { key = "one", type = { "text2image" } } } },
+  generate = function(call)
+    if call.params.seed % 2 == 0 then call:sleep(0) end
+    return { url = "data:,x", width = call.params.width }
+  end,
+}
+
+test("ten thousand requests to a provider in Lua leave nothing", function(client)
+  local function some(count)
+    for _ = 1, count / 100 do
+      for _ = 1, 100 do
+        client:spawn(function() assert(client:generate({ model = "instant/one", prompt = "x" }).url == "data:,x") end)
+      end
+      client:run()
+    end
+    collectgarbage()
+    local pages = io.open("/proc/self/statm"):read("*a"):match("^%d+ (%d+)")
+    return tonumber(pages) * 4096
+  end
+  local before = some(4000)
+  local grown = some(10000) - before
+  assert(grown < 4 * 1024 * 1024, grown)
+end, { instant })
+
+test("closing ends what a provider awaits", function(client)
+  local e
+  client:spawn(function()
+    local _, problem = pcall(client.generate, client, { model = "slow/one", prompt = "x" })
+    e = problem
+  end)
+  client:turn(10)
+  client:close()
+  assert(e.name == "IMAGINE_ECANCELED", tostring(e))
+end, { { name = "slow", tokenOptional = true, catalogue = instant.catalogue, generate = function(call) call:sleep(60000) end } })
 
 print(passed .. " tests passed")
