@@ -105,7 +105,7 @@ $(BUILD)/test/%.o: test/%.c $(BUILD)/flags
 $(BUILD)/catalogue_data.c: lib/providers/catalogue.json Makefile
 	@mkdir -p $(@D)
 	@{ echo '/* Made from $< by the Makefile. */'; \
-	   echo '#include "core/catalogue_data.h"'; \
+	   echo '#include "catalogue/data.h"'; \
 	   echo 'const unsigned char imi_catalogue_data[] = {'; \
 	   od -An -v -tu1 $< | sed 's/  *\([0-9][0-9]*\)/\1,/g'; \
 	   echo '0};'; \

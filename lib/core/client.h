@@ -11,7 +11,7 @@
 
 #include "imagine.h"
 #include "imagine/io.h"
-#include "core/catalogue.h"
+#include "catalogue/catalogue.h"
 #include "core/pool.h"
 #include "wire/arena.h"
 #include "wire/list.h"

@@ -5,16 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/catalogue_files.h"
+#include "catalogue/files.h"
 #include "core/client.h"
 #include "core/hosting.h"
 #include "core/keyring.h"
 #include "core/log.h"
 #include "core/registry.h"
 #include "core/secret.h"
-#include "core/settings.h"
-#include "core/state_file.h"
-#include "core/store_address.h"
+#include "settings/settings.h"
+#include "settings/state_file.h"
+#include "settings/store_address.h"
 #include "core/stray.h"
 #include "core/webhook.h"
 #include "imagine/storage.h"

@@ -5,7 +5,7 @@
 
 #include "core/client.h"
 #include "core/registry.h"
-#include "core/settings.h"
+#include "settings/settings.h"
 #include "core/sync.h"
 #include "core/tally.h"
 #include "wire/json.h"

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "core/lane.h"
-#include "core/token_list.h"
+#include "settings/token_list.h"
 #include "wire/assert.h"
 #include "wire/heap.h"
 #include "wire/json.h"

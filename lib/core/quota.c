@@ -1,5 +1,5 @@
 /* quota.c: when a token whose quota is spent comes back, by its provider's rule (catalogue.h). */
-#include "core/catalogue.h"
+#include "catalogue/catalogue.h"
 #include "wire/time.h"
 
 #define HOUR_MS (INT64_C(60) * 60 * 1000)

@@ -7,7 +7,7 @@
 #include "core/client.h"
 #include "core/log.h"
 #include "core/registry.h"
-#include "core/settings.h"
+#include "settings/settings.h"
 
 #define SUFFIX "_TOKENS"
 #define DISTANCE_MAX 2 /* letters that differ: more of them is another word */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/catalogue.h"
+#include "catalogue/catalogue.h"
 #include "imagine.h"
 #include "wire/json.h"
 

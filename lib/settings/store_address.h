@@ -1,6 +1,6 @@
 /* store_address.h: which storage the settings name. */
-#ifndef IMI_CORE_STORE_ADDRESS_H
-#define IMI_CORE_STORE_ADDRESS_H
+#ifndef IMI_SETTINGS_STORE_ADDRESS_H
+#define IMI_SETTINGS_STORE_ADDRESS_H
 
 #include "imagine.h"
 #include "wire/buf.h"

@@ -1,7 +1,7 @@
-/* catalogue_files.h: parts of a catalogue that lie in files beside it, since they come from other
+/* files.h: parts of a catalogue that lie in files beside it, since they come from other
  * programs as files. Reading them is the caller's business. */
-#ifndef IMI_CORE_CATALOGUE_FILES_H
-#define IMI_CORE_CATALOGUE_FILES_H
+#ifndef IMI_CATALOGUE_FILES_H
+#define IMI_CATALOGUE_FILES_H
 
 #include "wire/arena.h"
 #include "wire/buf.h"

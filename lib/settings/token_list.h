@@ -1,6 +1,6 @@
 /* token_list.h: the text of a setting as tokens: "a, b@group, c". */
-#ifndef IMI_CORE_TOKEN_LIST_H
-#define IMI_CORE_TOKEN_LIST_H
+#ifndef IMI_SETTINGS_TOKEN_LIST_H
+#define IMI_SETTINGS_TOKEN_LIST_H
 
 #include <stddef.h>
 

@@ -1,7 +1,7 @@
-/* catalogue_data.h: the text of lib/providers/catalogue.json, which the Makefile turns into
+/* data.h: the text of lib/providers/catalogue.json, which the Makefile turns into
  * build/catalogue_data.c, so that the library needs no file at run time. */
-#ifndef IMI_CORE_CATALOGUE_DATA_H
-#define IMI_CORE_CATALOGUE_DATA_H
+#ifndef IMI_CATALOGUE_DATA_H
+#define IMI_CATALOGUE_DATA_H
 
 #include <stddef.h>
 

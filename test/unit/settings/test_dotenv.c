@@ -1,5 +1,5 @@
 /* test_dotenv.c: what a .env file may hold, as people write it. */
-#include "core/dotenv.h"
+#include "settings/dotenv.h"
 
 #include <stdio.h>
 #include <string.h>

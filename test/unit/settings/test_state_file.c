@@ -1,5 +1,5 @@
 /* test_state_file.c: what speaks against a place for state, before anything is opened. */
-#include "core/state_file.h"
+#include "settings/state_file.h"
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -1,11 +1,11 @@
 /* test_catalogue.c: the built-in document says what the providers' documentation says, a user's
  * document changes just what it names, and what is wrong with one is told in one line. */
-#include "core/catalogue.h"
+#include "catalogue/catalogue.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "core/catalogue_data.h"
+#include "catalogue/data.h"
 #include "imagine.h"
 #include "wire/json.h"
 #include "wire/time.h"

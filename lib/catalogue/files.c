@@ -1,6 +1,6 @@
-/* catalogue_files.c: see catalogue_files.h. The document is copied value by value; only the members
- * that name files are others in the copy. */
-#include "core/catalogue_files.h"
+/* files.c: see files.h. The document is copied value by value; only the members that name
+ * files are others in the copy. */
+#include "catalogue/files.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* store_address.c: see store_address.h. Everything in an address but its own marks is
  * percent-encoded, so that no secret can break out of its place. */
-#include "core/store_address.h"
+#include "settings/store_address.h"
 
 #include <string.h>
 

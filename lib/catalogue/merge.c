@@ -1,5 +1,5 @@
-/* catalogue_merge.c: see catalogue_merge.h. */
-#include "core/catalogue_merge.h"
+/* merge.c: see merge.h. */
+#include "catalogue/merge.h"
 
 #include <stdbool.h>
 #include <string.h>

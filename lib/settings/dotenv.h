@@ -2,8 +2,8 @@
  *   # a comment                     NAME = value   # up to a blank and a '#'
  *   export NAME='as it is, $ too'   NAME="with \n \r \t \" \\ \$, over several lines too"
  * Nothing is expanded. Pure: reads a text, touches nothing. */
-#ifndef IMI_CORE_DOTENV_H
-#define IMI_CORE_DOTENV_H
+#ifndef IMI_SETTINGS_DOTENV_H
+#define IMI_SETTINGS_DOTENV_H
 
 #include <stdbool.h>
 #include <stddef.h>

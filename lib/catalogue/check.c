@@ -1,14 +1,14 @@
-/* catalogue_check.c: see catalogue_check.h. What is known is checked strictly; what is not known is
+/* check.c: see check.h. What is known is checked strictly; what is not known is
  * an option of some provider and may be anything. Where a typing error would silently do nothing
  * (at the top, in a quota rule, among the actions), unknown names are refused. */
-#include "core/catalogue_check.h"
+#include "catalogue/check.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "core/catalogue.h"
-#include "core/catalogue_merge.h"
-#include "core/catalogue_template.h"
+#include "catalogue/catalogue.h"
+#include "catalogue/merge.h"
+#include "catalogue/template.h"
 #include "imagine.h"
 #include "wire/str.h"
 #include "wire/url.h"

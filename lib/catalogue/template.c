@@ -1,7 +1,7 @@
-/* catalogue_template.c: see catalogue_template.h. A name that nobody gives a value becomes null
+/* template.c: see template.h. A name that nobody gives a value becomes null
  * without a word, and the server's complaint about that null is hard to read: better refused here.
  */
-#include "core/catalogue_template.h"
+#include "catalogue/template.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* token_list.c: see token_list.h. */
-#include "core/token_list.h"
+#include "settings/token_list.h"
 
 #include <stdbool.h>
 

@@ -1,8 +1,8 @@
 /* catalogue.h: providers, models and their data: the built-in document with the user's laid over
  * it. A document once compiled does not change; requests hold a reference to the one they began
  * with. */
-#ifndef IMI_CORE_CATALOGUE_H
-#define IMI_CORE_CATALOGUE_H
+#ifndef IMI_CATALOGUE_CATALOGUE_H
+#define IMI_CATALOGUE_CATALOGUE_H
 
 #include <stdbool.h>
 #include <stddef.h>

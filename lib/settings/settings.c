@@ -1,7 +1,7 @@
 /* settings.c: see settings.h. Values are checked when they are set, so that whoever reads them
  * later can trust them; the first source that has a setting wins. No value stands in a message: it
  * may be a secret that went into the wrong line. */
-#include "core/settings.h"
+#include "settings/settings.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/dotenv.h"
-#include "core/token_list.h"
+#include "settings/dotenv.h"
+#include "settings/token_list.h"
 #include "wire/arena.h"
 #include "wire/buf.h"
 #include "wire/list.h"

@@ -1,5 +1,5 @@
 /* test_settings.c: every setting by its row, every source in its order, and no secret anywhere. */
-#include "core/settings.h"
+#include "settings/settings.h"
 
 #include <stdbool.h>
 #include <stdio.h>

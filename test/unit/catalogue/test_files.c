@@ -1,6 +1,5 @@
-/* test_catalogue_files.c: a name of a file becomes what the file holds, and nothing else changes.
- */
-#include "core/catalogue_files.h"
+/* test_files.c: a name of a file becomes what the file holds, and nothing else changes. */
+#include "catalogue/files.h"
 
 #include <stdlib.h>
 #include <string.h>

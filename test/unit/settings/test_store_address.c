@@ -1,6 +1,6 @@
 /* test_store_address.c: which storage is used when settings name several, and that no secret breaks
  * out of its place in the address. */
-#include "core/store_address.h"
+#include "settings/store_address.h"
 
 #include <string.h>
 

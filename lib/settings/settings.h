@@ -1,7 +1,7 @@
 /* settings.h: one row per setting: what it is called, what it may be, what it is without being set,
  * and what it is for. Reading, checking, --help and --check walk the same table. */
-#ifndef IMI_CORE_SETTINGS_H
-#define IMI_CORE_SETTINGS_H
+#ifndef IMI_SETTINGS_SETTINGS_H
+#define IMI_SETTINGS_SETTINGS_H
 
 #include <stdbool.h>
 #include <stddef.h>

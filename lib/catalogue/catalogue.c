@@ -1,20 +1,20 @@
 /* catalogue.c: a catalogue document made ready for use. In this order:
- *   1. the text is strict JSON, then a tree (cJSON), and the tree is a catalogue (catalogue_check)
- *   2. it is laid over the document below (catalogue_merge), and the whole is checked again
+ *   1. the text is strict JSON, then a tree (cJSON), and the tree is a catalogue (check.c)
+ *   2. it is laid over the document below (merge.c), and the whole is checked again
  *   3. the whole is kept as text, for the next document to be laid over
  *   4. each entry becomes a struct and a small text of its own, so that looking up an option never
  *      walks over what it does not concern
  * All of it lies in one arena and never changes afterwards. */
-#include "core/catalogue.h"
+#include "catalogue/catalogue.h"
 
 #include <stdatomic.h>
 #include <string.h>
 
 #include <cjson/cJSON.h>
 
-#include "core/catalogue_check.h"
-#include "core/catalogue_data.h"
-#include "core/catalogue_merge.h"
+#include "catalogue/check.h"
+#include "catalogue/data.h"
+#include "catalogue/merge.h"
 #include "imagine.h"
 #include "wire/buf.h"
 #include "wire/json.h"

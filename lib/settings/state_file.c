@@ -1,7 +1,7 @@
 /* state_file.c: see state_file.h. A file that is there has to be writable; for one that is missing,
  * the nearest folder that is there has to take it. What is in the file is the storage's business:
  * a damaged one is left as it is, and stops nobody. */
-#include "core/state_file.h"
+#include "settings/state_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

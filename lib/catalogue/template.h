@@ -1,6 +1,6 @@
-/* catalogue_template.h: what may stand in a template of the catalogue. */
-#ifndef IMI_CORE_CATALOGUE_TEMPLATE_H
-#define IMI_CORE_CATALOGUE_TEMPLATE_H
+/* template.h: what may stand in a template of the catalogue. */
+#ifndef IMI_CATALOGUE_TEMPLATE_H
+#define IMI_CATALOGUE_TEMPLATE_H
 
 #include <stdbool.h>
 

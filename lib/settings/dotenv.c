@@ -1,6 +1,6 @@
 /* dotenv.c: see dotenv.h. One byte after the other: skip what is empty -> name -> '=' -> value ->
  * nothing else on the line. */
-#include "core/dotenv.h"
+#include "settings/dotenv.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
-/* catalogue_check.h: is this a catalogue? Says in one line what is wrong and where. */
-#ifndef IMI_CORE_CATALOGUE_CHECK_H
-#define IMI_CORE_CATALOGUE_CHECK_H
+/* check.h: is this a catalogue? Says in one line what is wrong and where. */
+#ifndef IMI_CATALOGUE_CHECK_H
+#define IMI_CATALOGUE_CHECK_H
 
 #include <stdbool.h>
 
