@@ -146,6 +146,8 @@ $(BUILD)/test/sim/%: $(BUILD)/test/sim/%.o $(BUILD)/test/support.a $(STATIC)
 	$(LINK) $^ $(CHECK_LIBS) $(DEPS_LIBS)
 $(BUILD)/test/fuzz/%: $(BUILD)/test/fuzz/%.o $(BUILD)/test/support.a $(STATIC)
 	$(LINK) $^ -fsanitize=fuzzer $(DEPS_LIBS)
+$(BUILD)/test/bench/inprocess: $(BUILD)/test/bench/inprocess.o $(BUILD)/libimagine.so
+	$(LINK) $< -L$(BUILD) -limagine $(SERVER_LIBS) -lcjson -Wl,-rpath,'$$ORIGIN/../..'
 $(BUILD)/test/bench/%: $(BUILD)/test/bench/%.o
 	$(LINK) $< -Wl,--as-needed $(SERVER_LIBS) -lpthread -lm
 

@@ -1,6 +1,6 @@
 // run.mjs: measures imagine-server, and nginx as a plain proxy beside it: `make bench`.
 //
-//   node test/bench/run.mjs BUILD_DIRECTORY [--quick] [--media | --stores]     only what media.mjs or stores.mjs measures
+//   node test/bench/run.mjs BUILD_DIRECTORY [--quick] [--media | --stores | --process]     only what one of the modules beside it measures
 //
 // What is measured runs alone on one core; the load and the provider's stand-in share another. CPU
 // time is the process's own (/proc/PID/stat), per answered request. Everything is on as in real use:
@@ -12,6 +12,7 @@ import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
+import { measureInProcess } from "./inprocess.mjs";
 import { measureMedia } from "./media.mjs";
 import { measureStores } from "./stores.mjs";
 
@@ -323,10 +324,12 @@ async function measureSmall() {
 }
 
 async function main() {
-  const [onlyMedia, onlyStores] = ["--media", "--stores"].map((option) => process.argv.includes(option));
-  if (!onlyMedia && !onlyStores) await measureSmall();
-  if (!onlyStores) await measureMedia({ section, row, startServer, stop, cpuSeconds, isQuick });
-  if (!onlyMedia) {
+  const only = ["--media", "--stores", "--process"].find((option) => process.argv.includes(option));
+  const wanted = (option) => only === undefined || only === option;
+  if (wanted("--process")) measureInProcess({ section, row, program, build, scratch, has, isQuick });
+  if (wanted()) await measureSmall();
+  if (wanted("--media")) await measureMedia({ section, row, startServer, stop, cpuSeconds, isQuick });
+  if (wanted("--stores")) {
     const { standIn, base } = await startStandIn();
     await measureStores({ section, row, start, stop, startServer, load, loadOn, freePort, untilListening, has, base, results, cores, seconds });
     await stop(standIn);
