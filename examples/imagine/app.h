@@ -10,9 +10,9 @@ struct app {
     options_t options;
     imagine_settings_t *settings;
     imagine_t *im;
-    const char *server; /* its address, without a slash at its end; NULL: providers directly */
-    char *model;        /* as the library wants it; NULL: not known yet */
-    bool is_terminal;   /* standard error: progress is a line that changes */
+    char *server;     /* its address, without a slash at its end; NULL: providers directly */
+    char *model;      /* as the library wants it; NULL: not known yet */
+    bool is_terminal; /* standard error: progress is a line that changes */
 };
 
 /* Reads the settings and opens the client. 0, or the exit code: what is wrong was said. */

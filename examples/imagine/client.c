@@ -1,5 +1,6 @@
 /* client.c: the client, as the settings have it: in front of the providers, or of a server
  * (server.h). Where the two differ, the rest of the program asks here. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "app.h"
 #include "exit_code.h"
 #include "say.h"
+#include "server.h"
 
 static void on_log(int32_t level, const char *line, void *user) {
     const app_t *app = user;
@@ -56,6 +58,19 @@ static int read_settings(app_t *app) {
     return 0;
 }
 
+/* "http://host:3000/", "http://host:3000/api/v1": all the same server. */
+static bool set_server(app_t *app, const char *address) {
+    static const char *const ends[] = {"/", "/api", "/api/v1"};
+    size_t size = address != NULL ? strlen(address) : 0;
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]) && size > 0; i++) {
+        size_t end_size = strlen(ends[i]);
+        while (size > end_size && memcmp(address + size - end_size, ends[i], end_size) == 0)
+            size -= end_size;
+    }
+    app->server = size > 0 ? strndup(address, size) : NULL;
+    return size == 0 || app->server != NULL;
+}
+
 static int configure(app_t *app) {
     char *message = NULL;
     int err = imagine_configure(app->im, app->settings, &message), code = 0;
@@ -75,7 +90,8 @@ int app_open(app_t *app) {
     code = read_settings(app);
     if (code != 0)
         return code;
-    app->server = setting(app, "IMAGINE_SERVER");
+    if (!set_server(app, setting(app, "IMAGINE_SERVER")))
+        return say_failure(app, IMAGINE_ENOMEM, NULL);
     options.is_manual = 1;
     options.ca_file = setting(app, "CA_FILE");
     options.allow_private_hosts = setting(app, "ALLOW_PRIVATE_HOSTS");
@@ -87,6 +103,8 @@ int app_open(app_t *app) {
     err = imagine_open(&app->im, &options);
     if (err != 0)
         return say_failure(app, err, options.ca_file != NULL ? "CA_FILE: cannot be read" : NULL);
+    if (app->server != NULL)
+        return server_attach(app);
     return configure(app);
 }
 
@@ -94,15 +112,59 @@ void app_close(app_t *app) {
     imagine_close(app->im, NULL, NULL); /* turns until what is to be kept is written */
     imagine_settings_close(app->settings);
     free(app->model);
+    free(app->server);
 }
 
 /* ---- looking around ---------------------------------------------------------------------------
  */
 
 int app_models(app_t *app, bool wants_all, char **out) {
+    if (app->server != NULL)
+        return server_get(app, wants_all ? "/models/all" : "/models", out);
     imagine_wait_loaded(app->im); /* a token that is spent is known only then */
     *out = imagine_models(app->im, wants_all ? IMAGINE_MODELS_ALL : 0);
     return *out != NULL ? 0 : say_failure(app, IMAGINE_ENOMEM, NULL);
+}
+
+/* What a provider has, as a member of the object. */
+static void put_provider(app_t *app, FILE *out, const char *name, bool is_first) {
+    imagine_token_stats_t stats = {.size = sizeof(stats)};
+    char *details = imagine_token_details(app->im, name);
+    char *quoted = imagine_json_quote(name, strlen(name));
+    if (details != NULL && quoted != NULL && imagine_token_stats(app->im, name, &stats) == 0)
+        fprintf(out,
+                "%s%s:{\"total\":%" PRIu32 ",\"active\":%" PRIu32 ",\"exhausted\":%" PRIu32
+                ",\"cooling\":%" PRIu32 ",\"invalid\":%" PRIu32 ",\"tokens\":%s}",
+                is_first ? "" : ",\n ", quoted, stats.total, stats.active, stats.exhausted,
+                stats.cooling, stats.invalid, details);
+    imagine_free(details);
+    imagine_free(quoted);
+}
+
+int app_tokens(app_t *app, char **out) {
+    char *providers = NULL;
+    size_t size = 0, count;
+    FILE *stream;
+    if (app->server != NULL)
+        return server_get(app, "/token-stats/all?details=1", out);
+    imagine_wait_loaded(app->im);
+    providers = imagine_providers(app->im);
+    stream = open_memstream(out, &size);
+    if (providers == NULL || stream == NULL)
+        return say_failure(app, IMAGINE_ENOMEM, NULL);
+    count = imagine_json_count(providers, strlen(providers), "");
+    fputc('{', stream);
+    for (size_t i = 0; i < count; i++) {
+        char path[32];
+        snprintf(path, sizeof(path), "[%zu]", i);
+        char *name = imagine_json_text(providers, strlen(providers), path);
+        if (name != NULL)
+            put_provider(app, stream, name, i == 0);
+        imagine_free(name);
+    }
+    fputc('}', stream);
+    imagine_free(providers);
+    return fclose(stream) == 0 ? 0 : say_failure(app, IMAGINE_ENOMEM, NULL);
 }
 
 /* ---- the model --------------------------------------------------------------------------------
@@ -160,12 +222,16 @@ int app_choose_model(app_t *app, const char *type) {
                  "no model can do this now (%s): see imagine models --all", type);
         return say_failure(app, IMAGINE_ENOTOKEN, message);
     }
-    app->model = strdup(wanted);
+    size_t size = sizeof(SERVER_PREFIX) + strlen(wanted);
+    app->model = malloc(size);
+    if (app->model != NULL)
+        snprintf(app->model, size, "%s%s", app->server != NULL ? SERVER_PREFIX : "", wanted);
     imagine_free(first);
     return app->model != NULL ? 0 : say_failure(app, IMAGINE_ENOMEM, NULL);
 }
 
 const char *app_model_name(const app_t *app, const char *model) {
-    (void)app;
-    return model;
+    size_t size = sizeof(SERVER_PREFIX) - 1;
+    bool has_prefix = app->server != NULL && strncmp(model, SERVER_PREFIX, size) == 0;
+    return has_prefix ? model + size : model;
 }

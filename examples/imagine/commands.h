@@ -6,7 +6,13 @@
 
 /* Each returns the exit code; what is wrong was said. */
 int run_generate(app_t *app);
+int run_edit(app_t *app);
+int run_upscale(app_t *app);
+int run_text(app_t *app);
+int run_video(app_t *app);
+int run_batch(app_t *app);
 int run_models(app_t *app);
+int run_tokens(app_t *app);
 
 /* Waits for the end, with a line of progress; the first signal cancels. Never NULL. */
 const imagine_result_t *wait_for(app_t *app, imagine_request_t *request, const char *what);

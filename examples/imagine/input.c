@@ -57,7 +57,7 @@ int input_read(const char *path, size_t size_max, char **out, size_t *out_size) 
     return err;
 }
 
-static int refuse_input(app_t *app, const char *path, int err) {
+int input_refuse(app_t *app, const char *path, int err) {
     char message[512];
     const char *reason = err == IMAGINE_EIO         ? strerror(errno)
                          : err == IMAGINE_ETOOLARGE ? "too large"
@@ -66,8 +66,7 @@ static int refuse_input(app_t *app, const char *path, int err) {
              strcmp(path, "-") == 0 ? "standard input" : path, reason);
     if (loop_signal() != 0)
         return CODE_SIGNAL + loop_signal();
-    say_failure(app, err == IMAGINE_ENOMEM ? err : IMAGINE_EINVAL, message);
-    return exit_code_of(err == IMAGINE_ENOMEM ? err : IMAGINE_EINVAL);
+    return say_failure(app, err == IMAGINE_ENOMEM ? err : IMAGINE_EINVAL, message);
 }
 
 /* ---- the prompt -------------------------------------------------------------------------------
@@ -105,7 +104,7 @@ int input_prompt(app_t *app, char **out) {
         return say_failure(app, IMAGINE_EINVAL, "a prompt expected, as words or on standard input");
     err = input_read("-", PROMPT_SIZE_MAX, out, &size);
     if (err != 0)
-        return refuse_input(app, "-", err);
+        return input_refuse(app, "-", err);
     if (strlen(*out) != size) {
         free(*out);
         *out = NULL;
@@ -137,7 +136,7 @@ int input_pictures(app_t *app, imagine_image_t images[IMAGES_MAX]) {
         }
         err = input_read(options->images[i], PICTURE_SIZE_MAX, &data, &images[i].data_size);
         if (err != 0) {
-            int code = refuse_input(app, options->images[i], err);
+            int code = input_refuse(app, options->images[i], err);
             input_release(app, images);
             return code;
         }

@@ -57,15 +57,19 @@ static void print_table(const table_t *table) {
     }
 }
 
-/* Prints it, and gives its memory back. */
-static int finish_table(app_t *app, table_t *table) {
-    bool is_broken = table->is_broken;
-    if (!is_broken)
-        print_table(table);
+static void free_table(table_t *table) {
     for (size_t i = 0; i < table->cell_count; i++)
         free(table->cells[i]);
     free(table->cells);
-    return is_broken ? say_failure(app, IMAGINE_ENOMEM, NULL) : CODE_OK;
+}
+
+/* Prints it, and gives its memory back. */
+static int finish_table(app_t *app, table_t *table) {
+    int code = table->is_broken ? say_failure(app, IMAGINE_ENOMEM, NULL) : CODE_OK;
+    if (code == CODE_OK)
+        print_table(table);
+    free_table(table);
+    return code;
 }
 
 /* ---- models ------------------------------------------------------------------------------------
@@ -142,11 +146,11 @@ static int show_models(app_t *app, const char *models, const char *now) {
         if (model != NULL)
             put_model(app, &table, model, model_size, now, &shown);
     }
-    if (app->options.is_json) {
-        puts("]");
-        table.cell_count = 0; /* only the head is there */
-    }
-    return finish_table(app, &table);
+    if (!app->options.is_json)
+        return finish_table(app, &table);
+    puts("]");
+    free_table(&table); /* only the head is there */
+    return CODE_OK;
 }
 
 int run_models(app_t *app) {
@@ -160,5 +164,86 @@ int run_models(app_t *app) {
         code = show_models(app, models, now);
     imagine_free(models);
     imagine_free(now);
+    return code;
+}
+
+/* ---- tokens ------------------------------------------------------------------------------------
+ */
+
+static void put_count(table_t *table, const char *json, size_t size, const char *name) {
+    char text[32];
+    double number = 0;
+    imagine_json_number(json, size, name, &number);
+    snprintf(text, sizeof(text), "%.0f", number);
+    put_cell(table, text);
+}
+
+static void put_text(table_t *table, const char *json, size_t size, const char *name) {
+    char *text = imagine_json_text(json, size, name);
+    put_cell(table, text != NULL ? text : "-");
+    imagine_free(text);
+}
+
+static void put_tokens(table_t *table, const char *provider, const char *stats, size_t size) {
+    size_t count = imagine_json_count(stats, size, "tokens");
+    for (size_t i = 0; i < count; i++) {
+        char path[32];
+        size_t token_size = 0;
+        snprintf(path, sizeof(path), "tokens[%zu]", i);
+        const char *token = imagine_json_value(stats, size, path, &token_size);
+        if (token == NULL)
+            continue;
+        put_cell(table, provider);
+        put_text(table, token, token_size, "fingerprint");
+        put_text(table, token, token_size, "state");
+        put_text(table, token, token_size, "until");
+        put_count(table, token, token_size, "inFlight");
+        put_count(table, token, token_size, "served");
+        put_count(table, token, token_size, "failed");
+    }
+}
+
+static bool is_named(const app_t *app, const char *provider) {
+    for (size_t i = 0; i < app->options.word_count; i++)
+        if (strcmp(app->options.words[i], provider) == 0)
+            return true;
+    return app->options.word_count == 0;
+}
+
+/* Providers that have tokens, or those that were named. */
+static int show_tokens(app_t *app, const char *tokens) {
+    static const char *const head[] = {"PROVIDER",  "TOKEN",  "STATE", "UNTIL",
+                                       "IN FLIGHT", "SERVED", "FAILED"};
+    table_t table = {.column_count = sizeof(head) / sizeof(head[0])};
+    size_t size = strlen(tokens), found_count = 0;
+    char *name;
+    for (size_t i = 0; i < table.column_count; i++)
+        put_cell(&table, head[i]);
+    for (size_t i = 0; (name = imagine_json_name(tokens, size, "", i)) != NULL; i++) {
+        size_t stats_size = 0;
+        const char *stats = imagine_json_value(tokens, size, name, &stats_size);
+        if (stats != NULL && is_named(app, name)) {
+            found_count++;
+            put_tokens(&table, name, stats, stats_size);
+        }
+        imagine_free(name);
+    }
+    if (found_count < app->options.word_count) {
+        free_table(&table);
+        return say_failure(app, IMAGINE_EPROVIDER, "there is no such provider");
+    }
+    return finish_table(app, &table);
+}
+
+int run_tokens(app_t *app) {
+    char *tokens = NULL;
+    int code = app_open(app);
+    if (code == 0)
+        code = app_tokens(app, &tokens);
+    if (code == 0 && app->options.is_json)
+        puts(tokens);
+    else if (code == 0)
+        code = show_tokens(app, tokens);
+    imagine_free(tokens);
     return code;
 }

@@ -4,8 +4,9 @@
  *   options.c  the command line            client.c   the client, as the settings have it
  *   input.c    prompts and pictures        server.c   a provider that is an imagine-server
  *   picture.c  generate, edit, upscale     output.c   files that appear whole
- *   look.c     models, tokens              say.c      results, failures, progress
- *   loop.c     turns and signals           exit_code.c  what a script is told
+ *   text.c, video.c, batch.c               say.c      results, failures, progress
+ *   look.c     models, tokens              loop.c     turns and signals
+ *                                          exit_code.c  what a script is told
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,15 +17,42 @@
 #include "loop.h"
 #include "say.h"
 
+#define MAKING "mow" /* letters of options, see options.c */
+
 const command_t commands[] = {
     {"generate", "text2image", "[-m MODEL] [-o FILE] PROMPT…",
      "a picture from a prompt\n\n"
      "Without words the prompt is read from standard input. Without -o the file gets a name of\n"
      "its own, which is printed.",
-     "moaznsTgNHLw", run_generate},
+     MAKING "aznsTgNHL", run_generate},
+    {"edit", "image2image", "-i FILE… [-m MODEL] [-o FILE] PROMPT…",
+     "a picture from pictures and a prompt\n\n"
+     "Without words the prompt is read from standard input.",
+     MAKING "aznsTgNHLi", run_edit},
+    {"text", "text2text", "[-m MODEL] PROMPT…",
+     "a better prompt from a prompt, as it comes\n\n"
+     "Without words the prompt is read from standard input.",
+     "mwxp", run_text},
+    {"video", "text2video", "[-m MODEL] [-i FILE] [-o FILE] PROMPT…",
+     "a video from a prompt, or from a picture (-i)\n\n"
+     "Waits until it is done; --timeout is 30 minutes here. Ctrl-C gives it up.",
+     MAKING "aznsTgNid", run_video},
+    {"upscale", "upscaler", "[-m MODEL] [-o FILE] FILE", "a larger picture of a picture",
+     MAKING "i", run_upscale},
+    {"batch", "text2image", "[-m MODEL] [-j N] -o DIR FILE",
+     "a picture for each line of a file, and no work twice\n\n"
+     "Pictures go to the folder DIR, which is made if it is missing, named after their prompt and\n"
+     "all that shapes them: what is there already is not made again, so the same command goes on\n"
+     "where it was stopped. Empty lines and those that begin with # are skipped; - reads standard\n"
+     "input. With --json there is a line of JSON for each picture, and one for all.",
+     MAKING "azsTgNHLj", run_batch},
     {"models", NULL, "[WORD]…",
      "the models that can serve now\n\nOf those that hold all the words in id, kind or name.", "A",
      run_models},
+    {"tokens", NULL, "[PROVIDER]…",
+     "the state of the tokens, and until when\n\n"
+     "A token is named by the first 12 digits of its SHA-256. Of a server this is for admins.",
+     "", run_tokens},
 };
 const size_t command_count = sizeof(commands) / sizeof(commands[0]);
 

@@ -204,6 +204,7 @@ static const char *take(options_t *options, int letter, const char *text) {
         options->job_count = read_count(text, JOBS_MAX, &number) ? number : 0;
         return options->job_count != 0 ? NULL : "1 to 256 expected";
     case 'w':
+        options->has_wait = true;
         return read_ms(text, 0, &params->wait_ms) ? NULL : "seconds expected";
     case 't':
         return read_ms(text, 0.001, &params->timeout_ms) ? NULL : "seconds expected";

@@ -37,7 +37,7 @@ struct options {
     size_t word_count;
     imagine_params_t params; /* what the options say of it: model, prompt and pictures come later */
     size_t job_count;
-    bool is_json, is_quiet, is_verbose, shows_all;
+    bool is_json, is_quiet, is_verbose, shows_all, has_wait;
 };
 
 /* Reads it all. Returns -1 to go on, else the exit code: the help was shown, or what is wrong was

@@ -170,3 +170,19 @@ static int run(app_t *app, start_cb *start, bool wants_prompt) {
 int run_generate(app_t *app) {
     return run(app, imagine_generate, true);
 }
+
+int run_edit(app_t *app) {
+    if (app->options.image_count == 0)
+        return say_failure(app, IMAGINE_EINVAL, "a picture expected: -i FILE");
+    return run(app, imagine_edit, true);
+}
+
+int run_upscale(app_t *app) {
+    if (app->options.image_count == 0 && app->options.word_count == 1)
+        app->options.images[app->options.image_count++] = app->options.words[0];
+    else if (app->options.word_count > 0)
+        return say_failure(app, IMAGINE_EINVAL, "one picture expected, and no words");
+    if (app->options.image_count != 1)
+        return say_failure(app, IMAGINE_EINVAL, "one picture expected: imagine upscale FILE");
+    return run(app, imagine_upscale, false);
+}

@@ -12,8 +12,9 @@
 
 #define LINE_SIZE 512
 #define USUAL_WIDTH 80
+#define USUAL_HEIGHT 24
 
-static bool has_progress; /* there is a line to wipe */
+static size_t progress_count; /* lines that are there to be wiped */
 
 static size_t character_size(const char *at) {
     size_t size = 1;
@@ -35,34 +36,48 @@ char *plain_text(const char *text) {
     return copy;
 }
 
-void say_progress(app_t *app, const char *format, ...) {
+/* The cursor stands at the end of the last line. */
+static void wipe(void) {
+    for (; progress_count > 0; progress_count--)
+        fputs(progress_count > 1 ? "\r\033[K\033[A" : "\r\033[K", stderr);
+}
+
+static void put_line(const char *line, size_t columns) {
+    char *plain = plain_text(line);
+    for (const char *at = plain; at != NULL && *at != '\0' && columns > 0; columns--) {
+        size_t size = character_size(at);
+        fwrite(at, 1, size, stderr);
+        at += size;
+    }
+    free(plain);
+}
+
+void say_block(app_t *app, const char *const *lines, size_t line_count) {
     struct winsize size = {.ws_col = 0};
-    char line[LINE_SIZE];
-    char *plain;
-    va_list arguments;
     if (!app->is_terminal || app->options.is_quiet)
         return;
+    ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
+    size_t columns = size.ws_col > 1 ? size.ws_col - 1u : USUAL_WIDTH - 1u; /* no line breaks */
+    size_t rows = size.ws_row > 1 ? size.ws_row - 1u : USUAL_HEIGHT - 1u;
+    size_t first = line_count > rows ? line_count - rows : 0;
+    wipe();
+    for (size_t i = first; i < line_count; i++) {
+        if (i > first)
+            fputc('\n', stderr);
+        put_line(lines[i], columns);
+        progress_count++;
+    }
+    fflush(stderr);
+}
+
+void say_progress(app_t *app, const char *format, ...) {
+    char line[LINE_SIZE];
+    const char *lines[] = {line};
+    va_list arguments;
     va_start(arguments, format);
     vsnprintf(line, sizeof(line), format, arguments);
     va_end(arguments);
-    plain = plain_text(line);
-    if (plain == NULL)
-        return;
-    if (has_progress)
-        fputs("\r\033[K", stderr);
-    ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
-    size_t columns = size.ws_col > 1 ? size.ws_col - 1u : USUAL_WIDTH - 1u; /* no line break */
-    for (const char *at = plain; *at != '\0' && columns > 0; at += character_size(at), columns--)
-        fwrite(at, 1, character_size(at), stderr);
-    has_progress = plain[0] != '\0';
-    fflush(stderr);
-    imagine_free(plain);
-}
-
-static void wipe(void) {
-    if (has_progress)
-        fputs("\r\033[K", stderr);
-    has_progress = false;
+    say_block(app, lines, line[0] != '\0' ? 1 : 0);
 }
 
 static void say_line(const char *lead, const char *line) {
@@ -70,7 +85,7 @@ static void say_line(const char *lead, const char *line) {
     wipe();
     fprintf(stderr, "%s%s\n", lead, plain != NULL ? plain : "");
     fflush(stderr);
-    imagine_free(plain);
+    free(plain);
 }
 
 void say_remark(app_t *app, const char *format, ...) {

@@ -15,9 +15,12 @@ int say_result_failure(app_t *app, const imagine_result_t *result);
 /* A line that takes the place of the one before; only on a terminal. "" wipes it. */
 void say_progress(app_t *app, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The same for several lines. */
+void say_block(app_t *app, const char *const *lines, size_t line_count);
+
 /* Pieces of a JSON object; `lead` is "{" or ",". Nothing is written for a NULL text. */
 void json_text(FILE *out, const char *lead, const char *name, const char *text);
-/* A text without what a terminal would obey; imagine_free(). */
+/* A text without what a terminal would obey; free(). NULL: no memory. */
 char *plain_text(const char *text);
 /* "1.5 MiB", "3 min 20 s". */
 const char *size_text(char *out, size_t capacity, double bytes);
