@@ -1,10 +1,14 @@
 # libimagine: `make run` tries it, `make check` proves it, `make help` lists the rest.
-# Honours BUILD, CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR. Everything generated goes to $(BUILD).
+# Honours BUILD, CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, and the folders below. Everything generated goes to $(BUILD).
 
 VERSION := $(shell sed -n 's/^.define IMAGINE_VERSION "\(.*\)"/\1/p' include/imagine.h)
 SOVERSION := 0
 PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
 LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+DATADIR ?= $(PREFIX)/share
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 DESTDIR ?=
 BUILD ?= build
 CC ?= cc
@@ -19,7 +23,8 @@ PACKAGES := gcc=gcc make=make pkg-config=pkg-config libuv1-dev=libuv libcurl4-op
 	libhiredis-dev=hiredis
 TEST_PACKAGES := check=check clang=clang clang-format=clang-format libclang-rt-14-dev= curl=curl \
 	g++=g++ openssl=openssl nodejs=node chromium=chromium redis-server=redis-server \
-	python3=python3 luajit=luajit abigail-tools=abidiff
+	python3=python3 luajit=luajit abigail-tools=abidiff \
+	mandoc=mandoc groff-base=groff man-db=man systemd=systemd-analyze
 
 # The library needs REQUIRES; the server needs libuv beside the library.
 REQUIRES := libcurl libuv libcjson libssl libcrypto sqlite3 spng hiredis
@@ -130,12 +135,12 @@ LINK = @mkdir -p $(@D); echo '  LD   $@'; $(CC) $(CFLAGS) $(LDFLAGS) -o $@
 
 $(BUILD)/imagine-server: $(SERVER_OBJECTS) $(BUILD)/libimagine.so
 	$(LINK) $(SERVER_OBJECTS) -L$(BUILD) -limagine $(SERVER_LIBS) -Wl,-rpath,'$$ORIGIN'
-$(BUILD)/install/imagine-server: $(SERVER_OBJECTS) $(BUILD)/libimagine.so
-	$(LINK) $(SERVER_OBJECTS) -L$(BUILD) -limagine $(SERVER_LIBS) -Wl,-rpath,'$$ORIGIN/../lib'
+$(BUILD)/install/imagine-server: $(SERVER_OBJECTS) $(BUILD)/libimagine.so $(BUILD)/install/places
+	$(LINK) $(SERVER_OBJECTS) -L$(BUILD) -limagine $(SERVER_LIBS) $(INSTALL_RPATH)
 $(BUILD)/imagine: $(COMMAND_OBJECTS) $(BUILD)/libimagine.so
 	$(LINK) $(COMMAND_OBJECTS) -L$(BUILD) -limagine -Wl,-rpath,'$$ORIGIN'
-$(BUILD)/install/imagine: $(COMMAND_OBJECTS) $(BUILD)/libimagine.so
-	$(LINK) $(COMMAND_OBJECTS) -L$(BUILD) -limagine -Wl,-rpath,'$$ORIGIN/../lib'
+$(BUILD)/install/imagine: $(COMMAND_OBJECTS) $(BUILD)/libimagine.so $(BUILD)/install/places
+	$(LINK) $(COMMAND_OBJECTS) -L$(BUILD) -limagine $(INSTALL_RPATH)
 $(BUILD)/examples/%: $(BUILD)/examples/%.o $(BUILD)/libimagine.so
 	$(LINK) $< -L$(BUILD) -limagine -Wl,--as-needed $(SERVER_LIBS) -lpthread -lm -Wl,-rpath,'$$ORIGIN/..'
 $(BUILD)/test/support.a: $(SUPPORT_OBJECTS)
@@ -153,8 +158,9 @@ $(BUILD)/test/bench/%: $(BUILD)/test/bench/%.o
 
 $(BUILD)/libimagine.pc: pkgconfig/libimagine.pc.in FORCE # PREFIX may be another one each time
 	@mkdir -p $(@D)
-	@sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@VERSION@|$(VERSION)|g' \
-		-e 's|@LIBS@|$(DEPS_LIBS)|g' $< >$@
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR))|' \
+		-e 's|@INCLUDEDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDEDIR))|' \
+		-e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(DEPS_LIBS)|' $< >$@
 # The server looks for its page beside itself; the build tree shows it the sources.
 $(BUILD)/web:
 	@mkdir -p $(@D); ln -sfn $(CURDIR)/server/web $@
@@ -167,26 +173,87 @@ run: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@$(BUILD)/imagine-server $(ARGS)
 
-install: all $(BUILD)/install/imagine-server
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)/pkgconfig \
-		$(DESTDIR)$(PREFIX)/include/imagine $(DESTDIR)$(PREFIX)/share/imagine/web
-	install -m 755 $(BUILD)/install/imagine-server $(DESTDIR)$(PREFIX)/bin/imagine-server
-	install -m 644 $(STATIC) $(SHARED) $(DESTDIR)$(LIBDIR)/
-	ln -sfn $(notdir $(SHARED)) $(DESTDIR)$(LIBDIR)/$(SONAME)
-	ln -sfn $(SONAME) $(DESTDIR)$(LIBDIR)/libimagine.so
-	install -m 644 $(BUILD)/libimagine.pc $(DESTDIR)$(LIBDIR)/pkgconfig/libimagine.pc
-	install -m 644 include/imagine.h $(DESTDIR)$(PREFIX)/include/
-	install -m 644 include/imagine/*.h $(DESTDIR)$(PREFIX)/include/imagine/
-	install -m 644 lib/providers/CATALOGUE.md lib/providers/catalogue.json \
-		$(DESTDIR)$(PREFIX)/share/imagine/
-	install -m 644 $(wildcard server/web/*) $(DESTDIR)$(PREFIX)/share/imagine/web/
-	if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
+# ---- installing -----------------------------------------------------------------------------------
+
+# One row for each file, MODE:SOURCE:TARGET, or link:WHERE_IT_LEADS:TARGET.
+MANDIR := $(DATADIR)/man
+BASH_DIR := $(DATADIR)/bash-completion/completions
+ZSH_DIR := $(DATADIR)/zsh/site-functions
+FISH_DIR := $(DATADIR)/fish/vendor_completions.d
+PAREN := (
+FUNCTIONS = $(shell sed -nE 's/^IMAGINE_API [^$(PAREN)]*[ *](imagine_[a-z0-9_]+)[$(PAREN)].*/\1/p' $(HEADERS))
+COMMAND_EXTRAS = $(foreach row,imagine.1:$(MANDIR)/man1/imagine.1 \
+	completions/imagine.bash:$(BASH_DIR)/imagine completions/_imagine:$(ZSH_DIR)/_imagine \
+	completions/imagine.fish:$(FISH_DIR)/imagine.fish,$(if $(wildcard \
+	examples/imagine/$(firstword $(subst :, ,$(row)))),644:examples/imagine/$(row)))
+INSTALLED = 755:$(BUILD)/install/imagine-server:$(BINDIR)/imagine-server \
+	755:$(BUILD)/install/imagine:$(BINDIR)/imagine \
+	644:$(STATIC):$(LIBDIR)/libimagine.a \
+	644:$(SHARED):$(LIBDIR)/$(notdir $(SHARED)) \
+	link:$(notdir $(SHARED)):$(LIBDIR)/$(SONAME) \
+	link:$(SONAME):$(LIBDIR)/libimagine.so \
+	644:$(BUILD)/libimagine.pc:$(LIBDIR)/pkgconfig/libimagine.pc \
+	$(foreach header,$(HEADERS),644:$(header):$(header:include/%=$(INCLUDEDIR)/%)) \
+	644:lib/providers/CATALOGUE.md:$(DATADIR)/imagine/CATALOGUE.md \
+	644:lib/providers/catalogue.json:$(DATADIR)/imagine/catalogue.json \
+	644:server/deploy/imagine.env:$(DATADIR)/imagine/imagine.env \
+	$(foreach file,$(wildcard server/web/*),644:$(file):$(file:server/%=$(DATADIR)/imagine/%)) \
+	644:$(BUILD)/install/imagine-server.service:$(UNITDIR)/imagine-server.service \
+	644:$(BUILD)/install/imagine-server.8:$(MANDIR)/man8/imagine-server.8 \
+	644:$(BUILD)/install/libimagine.3:$(MANDIR)/man3/libimagine.3 \
+	$(foreach name,$(FUNCTIONS),link:libimagine.3:$(MANDIR)/man3/$(name).3) \
+	644:server/completions/imagine-server.bash:$(BASH_DIR)/imagine-server \
+	644:server/completions/_imagine-server:$(ZSH_DIR)/_imagine-server \
+	644:server/completions/imagine-server.fish:$(FISH_DIR)/imagine-server.fish \
+	$(COMMAND_EXTRAS)
+# What make uninstall takes away: a line for each file, and for each folder that was not there.
+MANIFEST := $(DATADIR)/imagine/installed
+
+# The programs find the library beside them wherever the prefix is moved to; in the system's own
+# folders they need no such help.
+INSTALL_RPATH = $(if $(filter /usr,$(PREFIX)),,-Wl,-rpath,'$$ORIGIN/$(patsubst $(PREFIX)/%,../%,$(LIBDIR))')
+$(BUILD)/install/places: FORCE
+	@mkdir -p $(@D)
+	@echo '$(PREFIX) $(BINDIR) $(LIBDIR)' | cmp -s - $@ || echo '$(PREFIX) $(BINDIR) $(LIBDIR)' >$@
+$(BUILD)/install/imagine-server.service: server/deploy/imagine-server.service $(BUILD)/install/places
+	@sed 's|^ExecStart=/usr/bin/|ExecStart=$(BINDIR)/|' $< >$@
+$(BUILD)/install/imagine-server.8: server/imagine-server.8 server/settings.awk $(SERVER)
+	@mkdir -p $(@D)
+	@$(BUILD)/imagine-server --help >$@.help
+	@awk -f server/settings.awk $@.help >$@.settings
+	@sed -e '/@SETTINGS@/{r $@.settings' -e 'd}' $< >$@
+# Of the day that the other page is of.
+$(BUILD)/install/libimagine.3: lib/libimagine.3.awk $(HEADERS) server/imagine-server.8
+	@mkdir -p $(@D)
+	@awk -v version=$(VERSION) -v date="$$(sed -n 's/^\.TH [^ ]* 8 "\([^"]*\)".*/\1/p' \
+		server/imagine-server.8)" -f $< $(HEADERS) >$@
+
+install: all $(addprefix $(BUILD)/install/,imagine-server imagine imagine-server.service \
+		imagine-server.8 libimagine.3)
+	@set -e; new=; manifest='$(DESTDIR)$(MANIFEST)'; \
+	trap '[ ! -d "$${manifest%/*}" ] || printf "$$new" >>"$$manifest"' EXIT; \
+	make_folder() { \
+		[ -z "$$1" ] || [ -d '$(DESTDIR)'"$$1" ] || { \
+			make_folder "$${1%/*}"; mkdir -p -m 755 '$(DESTDIR)'"$$1"; new="$${new}folder $$1\n"; }; \
+	}; \
+	for row in $(INSTALLED); do \
+		mode=$${row%%:*}; row=$${row#*:}; source=$${row%%:*}; target=$${row#*:}; \
+		make_folder "$${target%/*}"; \
+		if [ $$mode = link ]; then ln -sfn "$$source" '$(DESTDIR)'"$$target"; \
+		else install -m $$mode "$$source" '$(DESTDIR)'"$$target"; fi; \
+		grep -qsxF "file $$target" "$$manifest" || new="$${new}file $$target\n"; \
+	done
+	@echo '  INSTALLED below $(DESTDIR)$(PREFIX)'
+	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/imagine-server $(DESTDIR)$(PREFIX)/include/imagine.h \
-		$(DESTDIR)$(LIBDIR)/libimagine.a $(DESTDIR)$(LIBDIR)/libimagine.so* \
-		$(DESTDIR)$(LIBDIR)/pkgconfig/libimagine.pc
-	rm -rf $(DESTDIR)$(PREFIX)/include/imagine $(DESTDIR)$(PREFIX)/share/imagine
+	@[ -f '$(DESTDIR)$(MANIFEST)' ] || { echo 'Nothing is installed below $(DESTDIR)$(PREFIX).'; exit 1; }
+	@list=$$(sort -r '$(DESTDIR)$(MANIFEST)'); rm '$(DESTDIR)$(MANIFEST)'; \
+	echo "$$list" | sed -n 's/^file //p' | while read -r path; do rm -f '$(DESTDIR)'"$$path"; done; \
+	echo "$$list" | sed -n 's/^folder //p' | while read -r path; do \
+		rmdir --ignore-fail-on-non-empty '$(DESTDIR)'"$$path"; \
+	done
+	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 
 # Installs what is missing, and leaves apt alone when nothing is.
 define INSTALL_MISSING
