@@ -24,7 +24,8 @@ PACKAGES := gcc=gcc make=make pkg-config=pkg-config libuv1-dev=libuv libcurl4-op
 TEST_PACKAGES := check=check clang=clang clang-format=clang-format libclang-rt-14-dev= curl=curl \
 	g++=g++ openssl=openssl nodejs=node chromium=chromium redis-server=redis-server \
 	python3=python3 luajit=luajit abigail-tools=abidiff \
-	mandoc=mandoc groff-base=groff man-db=man systemd=systemd-analyze
+	mandoc=mandoc groff-base=groff man-db=man systemd=systemd-analyze \
+	debhelper=dh lintian=lintian dpkg-dev=dpkg-buildpackage build-essential=
 
 # The library needs REQUIRES; the server needs libuv beside the library.
 REQUIRES := libcurl libuv libcjson libssl libcrypto sqlite3 spng hiredis
@@ -68,7 +69,7 @@ SERVER := $(if $(SERVER_OBJECTS),$(BUILD)/imagine-server)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all run check install uninstall format lint bench asan ubsan tsan fuzz deps deps-test clean \
-	help unit-tests fuzzers abi-check abi-baseline FORCE
+	deb help unit-tests fuzzers abi-check abi-baseline FORCE
 
 all: $(STATIC) $(BUILD)/libimagine.so $(BUILD)/libimagine.pc $(SERVER) $(BUILD)/imagine $(EXAMPLES) \
 	$(BUILD)/web
@@ -78,6 +79,7 @@ help:
 	@echo 'make run           install what is missing, build, start the server (ARGS="--port 3001")'
 	@echo 'make check         install what is missing, build, run every test; the last line counts them'
 	@echo 'make install       to PREFIX ($(PREFIX)), below DESTDIR; make uninstall removes it again'
+	@echo 'make deb           Debian packages, in $(BUILD)/deb/; server/deploy/ also has a Dockerfile'
 	@echo 'make bench         measure the server against nginx: a table, and $(BUILD)/bench.json'
 	@echo 'make asan          unit tests with AddressSanitizer, LeakSanitizer and UBSan (also: ubsan)'
 	@echo 'make tsan          unit tests with ThreadSanitizer'
@@ -165,7 +167,7 @@ $(BUILD)/libimagine.pc: pkgconfig/libimagine.pc.in FORCE # PREFIX may be another
 $(BUILD)/web:
 	@mkdir -p $(@D); ln -sfn $(CURDIR)/server/web $@
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -path '$(BUILD)/deb' -prune -o -type f -name '*.d' -print 2>/dev/null)
 
 # ---- trying ---------------------------------------------------------------------------------------
 
@@ -254,6 +256,20 @@ uninstall:
 		rmdir --ignore-fail-on-non-empty '$(DESTDIR)'"$$path"; \
 	done
 	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
+
+# Debian packages, in $(BUILD)/deb/, of a copy of the tree: debian/ has its place there.
+DEB := $(abspath $(BUILD))/deb
+deb:
+	@rm -rf $(DEB); mkdir -p $(DEB)/libimagine
+	@cp -r Makefile README.md LICENSE lib include server examples pkgconfig $(DEB)/libimagine/
+	@cp -r server/deploy/debian $(DEB)/libimagine/debian
+	@cd $(DEB)/libimagine && [ "$$(dpkg-parsechangelog -S Version)" = '$(VERSION)' ] || \
+		{ echo 'server/deploy/debian/changelog has no entry for $(VERSION)'; exit 1; }
+	@cd $(DEB)/libimagine && env -u MAKEFLAGS -u MAKELEVEL -u BUILD -u CC -u CFLAGS -u LDFLAGS -u PREFIX \
+		DEB_BUILD_OPTIONS='nocheck parallel=$(JOBS)' dpkg-buildpackage --no-sign --build=binary
+	@lintian --allow-root --fail-on error,warning $(DEB)/*.changes \
+		$(if $(wildcard examples/imagine/imagine.1),,--suppress-tags no-manual-page)
+	@rm -rf $(DEB)/libimagine; ls $(DEB)/*.deb
 
 # Installs what is missing, and leaves apt alone when nothing is.
 define INSTALL_MISSING

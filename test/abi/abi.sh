@@ -2,6 +2,7 @@
 # test/abi/abi.sh: what a program linked with libimagine rests on does not change. The kept baseline:
 #   libimagine.abi      functions, structs and types, as libabigail's abidw writes them down
 #   libimagine.numbers  what debug information does not have: see numbers.sh
+# and, for Debian's packages, since which version each function is there (libimagine0.symbols).
 #
 #   abi.sh check LIBRARY [INCLUDE]   LIBRARY still keeps what the baseline promises: nothing is
 #                                    removed or changed. Additions pass, also behind a struct's end
@@ -63,6 +64,14 @@ baseline() {
     stand_in "$root/include" "$scratch/libimagine.so"
     write_down "$scratch/libimagine.so" "$root/include" "$here/libimagine.abi"
     "$here/numbers.sh" "$root/include" >"$here/libimagine.numbers"
+    local version symbols=$root/server/deploy/debian/libimagine0.symbols
+    version=$(sed -n 's/^#define IMAGINE_VERSION "\(.*\)"/\1/p' "$root/include/imagine.h")
+    cp "$symbols" "$scratch/symbols"
+    sed -n "s/.*<elf-symbol name='\([^']*\)'.*/ \1@LIBIMAGINE_0/p" "$here/libimagine.abi" |
+        while read -r symbol; do
+            grep -q "^ $symbol " "$scratch/symbols" || echo " $symbol $version" >>"$scratch/symbols"
+        done
+    { head -n 1 "$scratch/symbols" && tail -n +2 "$scratch/symbols" | sort; } >"$symbols"
 }
 
 absolute() { (cd "$(dirname "$1")" && echo "$PWD/$(basename "$1")"); }
