@@ -147,6 +147,15 @@ static bool read_size(const char *text, imagine_params_t *params) {
            read_count(text + size + 1, UINT32_MAX, &params->height);
 }
 
+/* One that is none would be taken for a square. */
+static bool is_ratio(const char *text) {
+    size_t first = strspn(text, "0123456789"), second;
+    if (first == 0 || text[first] != ':')
+        return false;
+    second = strspn(text + first + 1, "0123456789");
+    return second > 0 && text[first + 1 + second] == '\0';
+}
+
 static bool read_ms(const char *text, double seconds_min, uint32_t *out) {
     double seconds;
     if (!read_number(text, seconds_min, 4000000, &seconds))
@@ -173,7 +182,7 @@ static const char *take(options_t *options, int letter, const char *text) {
         return NULL;
     case 'a':
         params->ar = text;
-        return NULL;
+        return is_ratio(text) ? NULL : "a ratio as 16:9 expected";
     case 'z':
         return read_size(text, params) ? NULL : "a size as 1024x768 expected";
     case 'n':

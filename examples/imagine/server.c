@@ -365,7 +365,8 @@ static void on_end(const imagine_http_end_t *end, void *user) {
 static int judge(app_t *app, const lookup_t *lookup) {
     char *message = NULL, *name = NULL;
     int error = lookup->error, code;
-    if (error == 0 && lookup->status == 200 && lookup->data != NULL)
+    if (error == 0 && lookup->status == 200 && lookup->data != NULL &&
+        (lookup->data[0] == '[' || lookup->data[0] == '{'))
         return 0;
     if (error == 0 && lookup->data != NULL) {
         message = imagine_json_text(lookup->data, lookup->size, "message");
