@@ -312,7 +312,7 @@ TSAN_NAMES := $(filter test/unit/uv/% test/unit/storage/% test/unit/core/%,$(UNI
 FUZZ_NAMES := $(FUZZERS:$(BUILD)/%=%)
 SUBMAKE := env -u MAKEFLAGS -u MAKELEVEL $(MAKE) --no-print-directory -j$(JOBS)
 # The server's end and what callers do in between: these end-to-end tests run with ASan, too.
-ASAN_E2E := drain gemini jobs limits openai providers routes workers
+ASAN_E2E := drain gemini imagine jobs limits openai providers routes workers
 ASAN_MAKE := $(SUBMAKE) BUILD=$(BUILD)/asan CC=clang CFLAGS='$(ASAN_FLAGS)'
 UBSAN_MAKE := $(SUBMAKE) BUILD=$(BUILD)/ubsan CC=clang CFLAGS='$(UBSAN_FLAGS)'
 TSAN_MAKE := $(SUBMAKE) BUILD=$(BUILD)/tsan CC=clang CFLAGS='$(TSAN_FLAGS)'

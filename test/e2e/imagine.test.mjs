@@ -6,7 +6,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSyn
 import http from "node:http";
 import path from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { build, eventually, listen, pause, run, scratch, startServer, startUpstream, tinyPng } from "../support/harness.mjs";
+import { build, eventually, listen, pause, root, run, scratch, startServer, startUpstream, tinyPng } from "../support/harness.mjs";
 import { readPng } from "../support/png.mjs";
 
 const program = path.join(build, "imagine");
@@ -444,6 +444,57 @@ test("--help names every command, option and exit code", async () => {
     for (const line of one.stdout.split("\n")) assert.ok(line.length <= 100, line);
   }
   assert.match((await imagine(["--version"])).stdout, /^imagine \d+\.\d+\.\d+\n$/);
+});
+
+const optionsOf = async (command) => [...(await imagine([command, "--help"])).stdout.matchAll(/^  (?:-(\w),|  ) --([a-z-]+)/gm)].map(([, letter, name]) => ({ letter, name }));
+
+test("the man page tells every command, option and exit code", async () => {
+  const page = readFileSync(path.join(root, "examples/imagine/imagine.1"), "utf8").replaceAll("\\-", "-");
+  for (const command of ["generate", "edit", "text", "video", "upscale", "batch", "models", "tokens"]) {
+    assert.match(page, new RegExp(`^\\.B ${command}$`, "m"));
+    for (const { letter, name } of await optionsOf(command)) {
+      assert.match(page, new RegExp(`^\\.B[IR]* .*--${name}\\b`, "m"), name);
+      if (letter) assert.match(page, new RegExp(`^\\.BR -${letter} ", "`, "m"), letter);
+    }
+  }
+  for (const [, code] of (await imagine(["--help"])).stdout.matchAll(/^ *(\d+)  /gm)) assert.match(page, new RegExp(`^\\.B ${code}$`, "m"), code);
+});
+
+test("completions know every option", async () => {
+  const read = (name) => readFileSync(path.join(root, "examples/imagine/completions", name), "utf8");
+  const fish = read("imagine.fish"), zsh = read("_imagine");
+  for (const command of ["generate", "edit", "text", "video", "upscale", "batch", "models", "tokens"])
+    for (const { name } of await optionsOf(command)) {
+      assert.match(fish, new RegExp(` -l ${name}( |$)`, "m"), name);
+      assert.match(zsh, new RegExp(`--${name}[\\[}]`), name);
+    }
+});
+
+test("bash completes commands, options, models and files", () => {
+  const cwd = scratch();
+  writeFileSync(path.join(cwd, "in.png"), tinyPng);
+  const complete = (...words) => {
+    const script = `PATH=${build}:$PATH; . ${path.join(root, "examples/imagine/completions/imagine.bash")}; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _imagine; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const { stdout, stderr } = spawnSync("bash", ["-c", script, "bash", ...words], { env: { PATH: process.env.PATH, HOME: cwd, ...sample }, cwd, encoding: "utf8" });
+    assert.equal(stderr, "");
+    return stdout.trim().split("\n");
+  };
+  assert.deepEqual(complete("imagine", "ge"), ["generate"]);
+  assert.deepEqual(complete("imagine", "generate", "--st"), ["--steps", "--state-file"]);
+  assert.deepEqual(complete("imagine", "text", "--max"), ["--max-tokens"]);
+  assert.deepEqual(complete("imagine", "generate", "-m", "sample/w"), ["sample/waves"]);
+  assert.deepEqual(complete("imagine", "edit", "-i", "i"), ["in.png"]);
+});
+
+test("the README's lines work without an account", async () => {
+  const lines = /## From the command line[\s\S]*?```sh\n([\s\S]*?)```/.exec(readFileSync(path.join(root, "README.md"), "utf8"))?.[1];
+  assert.ok(lines, "the README has no such lines any more");
+  const cwd = scratch();
+  const { code, stdout, stderr } = await run("bash", ["-e", "-c", lines], { cwd, env: { PATH: `${build}:${process.env.PATH}` } });
+  assert.equal(code, 0, stderr);
+  readPng(readFileSync(path.join(cwd, "sea.png")));
+  assert.equal(filesIn(path.join(cwd, "out")).length, 3);
+  assert.match(stdout, /^sample\/waves /m);
 });
 
 // ---- batches -------------------------------------------------------------------------------------
