@@ -24,6 +24,12 @@
  *   thread. With the private thread (neither set), call from any thread; callbacks then come on the
  *   private thread. With options.is_manual there is no thread: call everything on one of yours, at
  *   a time; callbacks come inside imagine_turn() and imagine_wait().
+ * - fork(): fork first, then open, in both if you like; or close every client before. A child of a
+ *   process with an open client may run another program or end with _exit(), which disturbs
+ *   nothing, and calls no function of this library, neither on that client or its requests (threads
+ *   and locks have stayed behind, connections and files are shared) nor to open one of its own.
+ *   No descriptor of ours outlives an exec (libcurl has, for each 100 exchanges at once, a pair of
+ *   sockets to wake itself that does; it is connected to nobody else).
  *
  * Memory: a request in flight costs about 3 KiB here, plus the prompt, plus its pictures, plus the
  * provider's answer as it arrives (options.response_size_max at most), plus what libcurl needs for

@@ -57,7 +57,7 @@ static const char *why_not_read(int number) {
 
 /* Malloc'ed; NULL, with *out_why: it cannot be read. */
 static char *read_file(const char *path, size_t *out_size, const char **out_why) {
-    FILE *file = fopen(path, "rb");
+    FILE *file = fopen(path, "rbe");
     imi_buf_t buf;
     char page[4096];
     size_t size;

@@ -507,7 +507,7 @@ static int refuse_file(imagine_settings_t *settings, const char *path, const cha
 }
 
 static int read_whole(imagine_settings_t *settings, const char *path, imi_buf_t *out) {
-    FILE *file = fopen(path, "rb");
+    FILE *file = fopen(path, "rbe");
     char page[4096];
     size_t size = 0;
     bool has_failed = false;

@@ -10,6 +10,7 @@
  * not be taken for another one's. While it rests, everything fails at once, and the caller goes on
  * from memory. A write to a connection that the server has closed raises SIGPIPE, for hiredis calls
  * write(): a host ignores that signal (imagine/storage.h says so, imagine-server does). */
+#include <fcntl.h>
 #include <hiredis/async.h>
 #include <hiredis/hiredis.h>
 #include <inttypes.h>
@@ -205,6 +206,7 @@ static int attach(link_t *link) {
     socket_t *socket = imi_mem_zalloc(redis->queue.mem, sizeof(*socket));
     if (socket == NULL)
         return IMAGINE_ENOMEM;
+    (void)fcntl(hiredis->c.fd, F_SETFD, FD_CLOEXEC); /* which hiredis forgets */
     if (uv_poll_init(redis->queue.io->loop, &socket->poll, hiredis->c.fd) != 0) {
         imi_mem_free(redis->queue.mem, socket);
         return IMAGINE_EIO;

@@ -413,7 +413,7 @@ static void *run_acceptor(void *argument) {
                             {.fd = server->stop[0], .events = POLLIN}};
     while (poll(fds, 2, -1) > 0 && fds[1].revents == 0) {
         connection_t *connection = NULL;
-        int fd = accept(server->listener, NULL, NULL);
+        int fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
         if (fd < 0)
             continue;
         set_up(fd);

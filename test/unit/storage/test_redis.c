@@ -3,6 +3,7 @@
 #include "../../support/check_main.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -329,6 +330,25 @@ START_TEST(a_server_that_was_killed_is_found_again) {
 }
 END_TEST
 
+START_TEST(a_program_that_is_run_inherits_no_connection) {
+    int connections = 0;
+    setup();
+    storage_bench_t *bench = storage_bench_open(&plain);
+    ck_assert_int_eq(storage_bench_set(bench, "k", "v", 0), 0);
+    for (int fd = 0; fd < 1024; fd++) {
+        struct sockaddr_in peer = {0};
+        socklen_t size = sizeof(peer);
+        if (getpeername(fd, (struct sockaddr *)&peer, &size) != 0 || ntohs(peer.sin_port) != port)
+            continue;
+        ck_assert_int_ne(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
+        connections++;
+    }
+    ck_assert_int_eq(connections, 1);
+    storage_bench_close(bench);
+    kill_server();
+}
+END_TEST
+
 START_TEST(without_a_server_everything_fails_soon_and_closing_works) {
     port = free_port();
     storage_bench_t *bench = storage_bench_open(&plain);
@@ -610,6 +630,7 @@ static Suite *redis_suite(void) {
     tcase_add_loop_test(moods, a_password_is_given_and_a_wrong_one_told, 0, 2);
     tcase_add_test(moods, nobody_waits_for_a_server_that_was_stopped);
     tcase_add_test(moods, a_server_that_was_killed_is_found_again);
+    tcase_add_test(moods, a_program_that_is_run_inherits_no_connection);
     tcase_add_test(moods, without_a_server_everything_fails_soon_and_closing_works);
     tcase_add_loop_test(moods, what_a_server_refuses_is_said_once, 0,
                         (int)(sizeof(refusals) / sizeof(refusals[0])));
