@@ -160,7 +160,7 @@ class Client:
         handle, message = ctypes.c_void_p(), ctypes.c_void_p()
         number = _open(ctypes.byref(handle), json.dumps(names).encode(), self._log, None, ctypes.byref(message))
         _check(number, _take(message.value))
-        self._im, self._providers = handle.value, list(providers)
+        self._im, self._providers, self._process = handle.value, list(providers), os.getpid()
         try:
             for provider in self._providers:
                 _check(_register(self._im, json.dumps(provider._description()).encode(), _on_action, provider._number))
@@ -186,7 +186,7 @@ class Client:
     def close(self):
         """Requests in flight fail with IMAGINE_ECANCELED first; returns when all is gone."""
         im, self._im = self._im, None
-        if im:
+        if im and os.getpid() == self._process:  # a child of fork() leaves it alone
             _close(im, None, None)
 
     def __enter__(self):
@@ -202,7 +202,7 @@ class Client:
         await asyncio.get_running_loop().run_in_executor(None, self.close)
 
     def _start(self, action, params, on_done, on_piece=None):
-        if not self._im:
+        if not self._im or os.getpid() != self._process:
             raise Error(-3)
         number, request, text = next(_numbers), ctypes.c_void_p(), json.dumps(params).encode()
         _waiting[number] = on_done, on_piece

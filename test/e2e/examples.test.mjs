@@ -37,6 +37,17 @@ test("generate says why there is no picture", async () => {
   assert.equal((await run(example("generate"), [])).code, 2);
 });
 
+test("threads ask at once, each for its own picture, with memory and log of the host's", async () => {
+  const prompts = Array.from({ length: 12 }, (_, i) => `picture ${i}`);
+  const { code, stdout, stderr } = await run(example("threads"), ["gitee/flux-2", ...prompts], { env: { ...upstream.settings, GITEE_TOKENS: "t1,t2", STATE_FILE: path.join(scratch(), "state.db") } });
+  assert.equal(code, 0, stderr);
+  for (const prompt of prompts) assert.match(stdout, new RegExp(`^${prompt}: \\d+ characters`, "m"));
+  assert.ok(Number(/^(\d+) allocations$/m.exec(stdout)?.[1]) > 12, stdout);
+  assert.match(stderr, /^log: store\.opened/m);
+  assert.equal((await upstream.log("generations")).length, 12);
+  assert.equal((await run(example("threads"), ["no/such", "a cat"], { env: { STATE_FILE: ":memory:" } })).code, 1);
+});
+
 test("epoll_loop makes three pictures at once, and its own clock ticks on", async () => {
   await upstream.control({ latencyMs: 300 });
   const env = { ...upstream.settings, GITEE_TOKENS: "t1,t2", ALLOW_PRIVATE_HOSTS: "127.0.0.1", STATE_FILE: ":memory:" };

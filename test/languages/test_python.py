@@ -52,6 +52,19 @@ class Blocking(unittest.TestCase):
             self.assertRegex(result["url"], "^http")
             self.assertEqual(result["seed"], 7)
 
+    def test_a_child_of_fork_leaves_the_client_alone(self):
+        with client() as im:
+            child = os.fork()
+            if child == 0:  # no call of unittest's own: it would run the parent's tests on
+                try:
+                    im.call("generate", **CAT)
+                except imagine.Error as error:
+                    im.close()
+                    os._exit(0 if error.name == "IMAGINE_ECLOSED" else 1)
+                os._exit(2)
+            self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
+            self.assertRegex(im.call("generate", **CAT)["url"], "^http")
+
     def test_what_is_wrong_is_an_error(self):
         with client() as im:
             with self.assertRaises(imagine.Error) as caught:
