@@ -129,7 +129,8 @@ typedef void (*imagine_closed_cb)(void *user);
 /**
  * Where a client's memory comes from. `resize` behaves as realloc: a NULL pointer allocates, size 0
  * frees and returns NULL, NULL means failure. Called on the loop's thread and, in private-thread
- * mode, on the callers' threads too. libcurl, libuv and cJSON keep the process's allocator.
+ * mode, on the callers' threads too. libcurl, libuv, SQLite, hiredis and cJSON keep the process's
+ * allocator, and so do what is not one client's: storages, listeners, settings while they are read.
  * Never grows.
  */
 typedef struct imagine_allocator {

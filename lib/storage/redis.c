@@ -591,8 +591,9 @@ static void on_values(redisAsyncContext *hiredis, void *reply, void *user) {
 
 /* Those that SCAN has not told before. */
 static int read_values(job_t *job, redisReply *page) {
-    const char **words = calloc(page->elements + 1, sizeof(*words));
-    size_t *sizes = calloc(page->elements + 1, sizeof(*sizes)), count = 0;
+    const imi_mem_t *mem = job->redis->queue.mem;
+    const char **words = imi_mem_zalloc(mem, (page->elements + 1) * sizeof(*words));
+    size_t *sizes = imi_mem_zalloc(mem, (page->elements + 1) * sizeof(*sizes)), count = 0;
     int err = words != NULL && sizes != NULL ? 0 : IMAGINE_ENOMEM;
     for (size_t i = 0; err == 0 && i < page->elements; i++) {
         redisReply *name = page->element[i];
@@ -613,8 +614,8 @@ static int read_values(job_t *job, redisReply *page) {
     for (size_t i = count; i < page->elements; i++)
         freeReplyObject(page->element[i]);
     page->elements = count;
-    free(words);
-    free(sizes);
+    imi_mem_free(mem, words);
+    imi_mem_free(mem, sizes);
     return err;
 }
 

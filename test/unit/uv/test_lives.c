@@ -1,7 +1,11 @@
 /* test_lives.c: a client that is opened, used and closed a thousand times leaves nothing behind:
- * memory, threads, descriptors; whichever loop it runs on. */
+ * memory, threads, descriptors; whichever loop it runs on, and
+ * whoever gives it memory. */
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <uv.h>
@@ -107,11 +111,80 @@ START_TEST(a_thousand_lives_leave_nothing) { /* _i is the place */
 }
 END_TEST
 
+/* ---- memory
+ * --------------------------------------------------------------------------------------
+ */
+
+typedef struct owner {
+    atomic_size_t live_count, total_count;
+    atomic_int strangers; /* blocks that another one had given */
+} owner_t;
+
+typedef struct head {
+    _Alignas(max_align_t) owner_t *owner;
+} head_t;
+
+static void *resize_owned(void *user, void *pointer, size_t size) {
+    owner_t *owner = user;
+    head_t *old = pointer != NULL ? (head_t *)pointer - 1 : NULL, *block;
+    if (old != NULL && old->owner != owner)
+        atomic_fetch_add(&owner->strangers, 1);
+    if (size == 0) {
+        atomic_fetch_sub(&owner->live_count, old != NULL);
+        free(old);
+        return NULL;
+    }
+    block = realloc(old, sizeof(*block) + size);
+    if (block == NULL)
+        return NULL;
+    block->owner = owner;
+    atomic_fetch_add(&owner->live_count, old == NULL);
+    atomic_fetch_add(&owner->total_count, 1);
+    return block + 1;
+}
+
+START_TEST(two_clients_keep_their_memory_apart) {
+    static owner_t owners[2];
+    imagine_params_t params = IMAGINE_PARAMS_INIT;
+    imagine_t *ims[2] = {NULL};
+    imagine_request_t *requests[2][8];
+    params.model = "sample/waves";
+    params.prompt = "a cat";
+    params.width = params.height = 64;
+    for (int i = 0; i < 2; i++) {
+        imagine_options_t options = IMAGINE_OPTIONS_INIT;
+        imagine_allocator_t allocator = {resize_owned, &owners[i]};
+        options.allocator = &allocator;
+        ck_assert_int_eq(imagine_open(&ims[i], &options), 0);
+        ck_assert_int_eq(imagine_set_tokens(ims[i], "gitee", "one,two"), 0);
+        ck_assert_int_eq(imagine_set_tokens(ims[i], "gitee", ""), 0);
+    }
+    for (int k = 0; k < 16; k++)
+        ck_assert_int_eq(imagine_generate(ims[k % 2], &params, NULL, NULL, &requests[k % 2][k / 2]),
+                         0);
+    for (int k = 0; k < 16; k++) {
+        ck_assert_int_eq(imagine_wait(requests[k % 2][k / 2], WAIT_MS), 0);
+        ck_assert_int_eq(imagine_request_result(requests[k % 2][k / 2])->status, 0);
+    }
+    for (int i = 0; i < 2; i++) { /* one is released before, one after the end of its client */
+        for (int k = 0; k < 8 && i == 0; k++)
+            imagine_request_release(requests[i][k]);
+        imagine_close(ims[i], NULL, NULL);
+        for (int k = 0; k < 8 && i == 1; k++)
+            imagine_request_release(requests[i][k]);
+        ck_assert_int_eq(owners[i].strangers, 0);
+        ck_assert_uint_eq(owners[i].live_count, 0);
+        ck_assert_uint_gt(owners[i].total_count, 8);
+    }
+}
+END_TEST
+
 static Suite *lives_suite(void) {
     Suite *suite = suite_create("lives");
     TCase *tcase = tcase_create("lives");
     tcase_set_timeout(tcase, 300);
     tcase_add_loop_test(tcase, a_thousand_lives_leave_nothing, 0, PLACE_COUNT);
+    tcase_add_test(tcase, two_clients_keep_their_memory_apart);
     suite_add_tcase(suite, tcase);
     return suite;
 }
