@@ -25,7 +25,7 @@ TEST_PACKAGES := check=check clang=clang clang-format=clang-format libclang-rt-1
 	g++=g++ openssl=openssl nodejs=node chromium=chromium redis-server=redis-server \
 	python3=python3 luajit=luajit abigail-tools=abidiff \
 	mandoc=mandoc groff-base=groff man-db=man systemd=systemd-analyze \
-	debhelper=dh lintian=lintian dpkg-dev=dpkg-buildpackage build-essential=
+	debhelper=dh lintian=lintian dpkg-dev=dpkg-buildpackage build-essential= python3-yaml=
 
 # The library needs REQUIRES; the server needs libuv beside the library.
 REQUIRES := libcurl libuv libcjson libssl libcrypto sqlite3 spng hiredis
