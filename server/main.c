@@ -75,9 +75,14 @@ static void on_log(int32_t level, const char *line, void *user) {
     (void)user;
 }
 
+/* One thread trims for all, and never two at once. */
 static void on_trim(uv_timer_t *timer) {
-    malloc_trim(0);
+    static atomic_flag is_trimming = ATOMIC_FLAG_INIT;
     (void)timer;
+    if (atomic_flag_test_and_set(&is_trimming))
+        return;
+    malloc_trim(0);
+    atomic_flag_clear(&is_trimming);
 }
 
 static void on_drain_time(uv_timer_t *timer) { /* that it is not active any more says it */
