@@ -88,6 +88,33 @@ START_TEST(a_spent_token_does_not_cost_a_picture) {
 }
 END_TEST
 
+START_TEST(each_of_several_pictures_has_its_bytes) {
+    static const char *const bodies[] = {"{\"data\":[{\"url\":\"data:image/png;base64,b25l\"}]}",
+                                         "{\"data\":[{\"url\":\"data:image/png;base64,dHdv\"}]}",
+                                         "{\"data\":[{\"url\":\"https://cdn.test/3.png\"}]}"};
+    static const char *const wanted[] = {"one", "two"};
+    sim_t *sim = open_gitee("a");
+    const void *data = NULL;
+    size_t size = 0;
+    const char *mime = NULL;
+    for (size_t i = 0; i < 3; i++)
+        sim_reply(sim, 20 + i, 200, bodies[i]);
+    sim_request_t *request = sim_start(sim, "generate", three);
+    sim_run(sim, 1000);
+    ck_assert_uint_eq(result_of(request)->url_count, 3);
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert_int_eq(imagine_result_picture(result_of(request), i, &data, &size, &mime), 0);
+        ck_assert_uint_eq(size, 3);
+        ck_assert_mem_eq(data, wanted[i], 3);
+        ck_assert_str_eq(mime, "image/png");
+    }
+    for (size_t i = 2; i < 4; i++) /* an address that was not downloaded; and none at all */
+        ck_assert_int_eq(imagine_result_picture(result_of(request), i, &data, &size, &mime),
+                         IMAGINE_ENOTFOUND);
+    sim_close(sim);
+}
+END_TEST
+
 START_TEST(a_deadline_brings_those_that_came) {
     imagine_params_t params = IMAGINE_PARAMS_INIT;
     sim_t *sim = open_gitee("a,b");
@@ -160,6 +187,7 @@ static Suite *batch_suite(void) {
     tcase_add_test(tcase, those_that_came_are_the_answer_when_others_fail);
     tcase_add_test(tcase, when_all_fail_the_first_ones_reason_is_told);
     tcase_add_test(tcase, a_spent_token_does_not_cost_a_picture);
+    tcase_add_test(tcase, each_of_several_pictures_has_its_bytes);
     tcase_add_test(tcase, a_deadline_brings_those_that_came);
     tcase_add_loop_test(tcase, a_cancel_ends_all_of_it_once, 0, 9);
     tcase_add_loop_test(tcase, closing_ends_all_of_it_once, 0, 7);

@@ -618,6 +618,60 @@ START_TEST(a_video_is_a_task_that_one_reader_polls_to_its_end) {
 }
 END_TEST
 
+static void keep_result(int status, const imagine_result_t *result, void *user) {
+    const imagine_result_t **out = user;
+    ck_assert_int_eq(status, result->status);
+    ck_assert_ptr_null(*out); /* once */
+    *out = result;
+}
+
+/* The request is the caller's; its result stands. */
+static imagine_request_t *fetch_task(sim_t *sim, const char *task_id,
+                                     const imagine_result_t **out) {
+    imagine_request_t *request = NULL;
+    *out = NULL;
+    ck_assert_int_eq(imagine_task_result(sim->im, task_id, keep_result, out, &request), 0);
+    sim_run(sim, 500);
+    ck_assert_ptr_nonnull(*out);
+    return request;
+}
+
+START_TEST(a_tasks_result_is_downloaded_once_it_is_there) {
+    sim_t *sim = open_gitee("only");
+    const imagine_result_t *result;
+    imagine_request_t *fetched;
+    const void *data = NULL;
+    size_t size = 0;
+    const char *mime = NULL;
+    sim_reply(sim, 10, 200, "{\"task_id\":\"theirs\"}");
+    sim_reply(sim, 10, 200,
+              "{\"status\":\"success\",\"output\":{\"file_url\":\"https://c.test/v\"}}");
+    sim_request_t *request = sim_start(sim, "video", video_body);
+    sim_run(sim, 100);
+    fetched = fetch_task(sim, request->task_id, &result);
+    ck_assert_str_eq(result->task_state, "processing");
+    ck_assert_int_eq(imagine_result_bytes(result, &data, &size, &mime), IMAGINE_ENOTFOUND);
+    imagine_request_release(fetched);
+    sim_run(sim, 30000);
+    sim_reply(sim, 10, 404, "gone");
+    fetched = fetch_task(sim, request->task_id, &result);
+    ck_assert_int_eq(result->status, IMAGINE_EUPSTREAM);
+    imagine_request_release(fetched);
+    sim_reply(sim, 10, 200, "a film");
+    fetched = fetch_task(sim, request->task_id, &result);
+    ck_assert_int_eq(result->status, 0);
+    ck_assert_str_eq(result->task_state, "success");
+    ck_assert_int_eq(imagine_result_bytes(result, &data, &size, &mime), 0);
+    ck_assert_uint_eq(size, 6);
+    ck_assert_mem_eq(data, "a film", 6);
+    imagine_request_release(fetched);
+    fetched = fetch_task(sim, "no-such-task-0123456789", &result);
+    ck_assert_int_eq(result->status, IMAGINE_ENOTFOUND);
+    imagine_request_release(fetched);
+    sim_close(sim);
+}
+END_TEST
+
 START_TEST(a_failed_task_stays_failed_and_keeps_the_providers_reason) {
     sim_t *sim = open_gitee("only");
     sim_request_t *request, *question;
@@ -859,6 +913,7 @@ static Suite *stories(void) {
     tcase_add_test(tcase, what_a_store_missed_while_it_was_away_is_written_when_it_is_back);
     tcase_add_test(tcase, a_reset_is_remembered_too);
     tcase_add_test(tcase, a_video_is_a_task_that_one_reader_polls_to_its_end);
+    tcase_add_test(tcase, a_tasks_result_is_downloaded_once_it_is_there);
     tcase_add_test(tcase, a_failed_task_stays_failed_and_keeps_the_providers_reason);
     tcase_add_test(tcase, a_task_is_read_on_by_the_next_life_with_the_token_that_made_it);
     tcase_add_test(tcase, an_unknown_task_is_not_found_even_if_the_store_is_silent);

@@ -6,6 +6,7 @@
 
 #include "imagine.h"
 #include "imagine/io.h"
+#include "imagine/storage.h"
 #include "support/check_main.h"
 #include "support/tcp_server.h"
 
@@ -276,6 +277,18 @@ START_TEST(a_client_works_in_its_turns) {
 }
 END_TEST
 
+START_TEST(what_the_storage_holds_can_be_waited_for) {
+    imagine_t *im = open_client();
+    imagine_storage_t *storage = NULL;
+    ck_assert_int_eq(imagine_wait_loaded(im), 0); /* there is none */
+    ck_assert_int_eq(imagine_storage_open(&storage, "memory:", NULL), 0);
+    ck_assert_int_eq(imagine_set_storage(im, storage), 0);
+    ck_assert_int_eq(imagine_wait_loaded(im), 0);
+    ck_assert_int_eq(imagine_turn(im, 0), 0); /* nothing is in flight: it is loaded */
+    imagine_close(im, NULL, NULL);
+}
+END_TEST
+
 typedef struct leaving {
     imagine_t *im;
     int done, closed;
@@ -329,6 +342,7 @@ static Suite *turn(void) {
     tcase = tcase_create("client");
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_client_works_in_its_turns);
+    tcase_add_test(tcase, what_the_storage_holds_can_be_waited_for);
     tcase_add_loop_test(tcase, a_client_that_is_closed_by_its_callback_is_turned_to_its_end, 0, 2);
     tcase_add_test(tcase, a_thousand_clients_come_and_go);
     suite_add_tcase(suite, tcase);
