@@ -184,10 +184,6 @@ ZSH_DIR := $(DATADIR)/zsh/site-functions
 FISH_DIR := $(DATADIR)/fish/vendor_completions.d
 PAREN := (
 FUNCTIONS = $(shell sed -nE 's/^IMAGINE_API [^$(PAREN)]*[ *](imagine_[a-z0-9_]+)[$(PAREN)].*/\1/p' $(HEADERS))
-COMMAND_EXTRAS = $(foreach row,imagine.1:$(MANDIR)/man1/imagine.1 \
-	completions/imagine.bash:$(BASH_DIR)/imagine completions/_imagine:$(ZSH_DIR)/_imagine \
-	completions/imagine.fish:$(FISH_DIR)/imagine.fish,$(if $(wildcard \
-	examples/imagine/$(firstword $(subst :, ,$(row)))),644:examples/imagine/$(row)))
 INSTALLED = 755:$(BUILD)/install/imagine-server:$(BINDIR)/imagine-server \
 	755:$(BUILD)/install/imagine:$(BINDIR)/imagine \
 	644:$(STATIC):$(LIBDIR)/libimagine.a \
@@ -207,7 +203,10 @@ INSTALLED = 755:$(BUILD)/install/imagine-server:$(BINDIR)/imagine-server \
 	644:server/completions/imagine-server.bash:$(BASH_DIR)/imagine-server \
 	644:server/completions/_imagine-server:$(ZSH_DIR)/_imagine-server \
 	644:server/completions/imagine-server.fish:$(FISH_DIR)/imagine-server.fish \
-	$(COMMAND_EXTRAS)
+	644:examples/imagine/imagine.1:$(MANDIR)/man1/imagine.1 \
+	644:examples/imagine/completions/imagine.bash:$(BASH_DIR)/imagine \
+	644:examples/imagine/completions/_imagine:$(ZSH_DIR)/_imagine \
+	644:examples/imagine/completions/imagine.fish:$(FISH_DIR)/imagine.fish
 # What make uninstall takes away: a line for each file, and for each folder that was not there.
 MANIFEST := $(DATADIR)/imagine/installed
 
@@ -267,8 +266,7 @@ deb:
 		{ echo 'server/deploy/debian/changelog has no entry for $(VERSION)'; exit 1; }
 	@cd $(DEB)/libimagine && env -u MAKEFLAGS -u MAKELEVEL -u BUILD -u CC -u CFLAGS -u LDFLAGS -u PREFIX \
 		DEB_BUILD_OPTIONS='nocheck parallel=$(JOBS)' dpkg-buildpackage --no-sign --build=binary
-	@lintian --allow-root --fail-on error,warning $(DEB)/*.changes \
-		$(if $(wildcard examples/imagine/imagine.1),,--suppress-tags no-manual-page)
+	@lintian --allow-root --fail-on error,warning $(DEB)/*.changes
 	@rm -rf $(DEB)/libimagine; ls $(DEB)/*.deb
 
 # Installs what is missing, and leaves apt alone when nothing is.
