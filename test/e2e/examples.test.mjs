@@ -48,6 +48,18 @@ test("threads ask at once, each for its own picture, with memory and log of the 
   assert.equal((await run(example("threads"), ["no/such", "a cat"], { env: { STATE_FILE: ":memory:" } })).code, 1);
 });
 
+test("processes that were forked first have a client each, and one storage", async () => {
+  await upstream.control({ tokens: { t1: { state: "exhausted", shape: "429" } } });
+  const env = { ...upstream.settings, GITEE_TOKENS: "t1,t2", STATE_FILE: path.join(scratch(), "state.db") };
+  const { code, stdout, stderr } = await run(example("prefork"), ["gitee/flux-2", "one", "two", "three", "four"], { env });
+  assert.equal(code, 0, stderr);
+  assert.equal(new Set([...stdout.matchAll(/^(\d+): (?:one|two|three|four): \d+ characters/gm)].map(([, pid]) => pid)).size, 4, stdout);
+  await upstream.reset();
+  assert.equal((await run(example("prefork"), ["gitee/flux-2", "five"], { env })).code, 0);
+  assert.deepEqual((await upstream.log("generations")).map((entry) => entry.token), ["t2"], "what one has learned, those after it know");
+  assert.equal((await run(example("prefork"), ["no/such", "a cat"], { env })).code, 1);
+});
+
 test("epoll_loop makes three pictures at once, and its own clock ticks on", async () => {
   await upstream.control({ latencyMs: 300 });
   const env = { ...upstream.settings, GITEE_TOKENS: "t1,t2", ALLOW_PRIVATE_HOSTS: "127.0.0.1", STATE_FILE: ":memory:" };
