@@ -239,9 +239,11 @@ static void on_done(int status, const imagine_result_t *result, void *user) {
     slot->request = NULL;
     if (status == 0)
         batch->is_stopped |= keep(batch, slot, result) != 0;
-    else if (loop_signal() != 0)
+    else if (loop_signal() != 0) {
         slot->job = NULL; /* it is left, as those that were not begun */
-    else if (!try_later(batch, slot, result)) {
+        if (result->task_id != NULL)
+            imagine_task_cancel(batch->app->im, result->task_id, NULL, NULL, NULL);
+    } else if (!try_later(batch, slot, result)) {
         batch->is_stopped |= is_for_all(status);
         fail(batch, slot, status, result->message);
     }
@@ -306,6 +308,8 @@ static int run(batch_t *batch) {
         batch->slots[i].batch = batch;
     batch->began_ms = loop_now_ms();
     work(batch);
+    if (loop_signal() != 0)
+        say_farewell(batch->app);
     tell_total(batch);
     free(batch->slots);
     return loop_signal() != 0 ? CODE_SIGNAL + loop_signal() : batch->code;

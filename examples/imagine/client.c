@@ -4,20 +4,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "app.h"
-#include "exit_code.h"
 #include "say.h"
 #include "server.h"
 
 static void on_log(int32_t level, const char *line, void *user) {
-    const app_t *app = user;
+    app_t *app = user;
     char text[4096];
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
+    say_progress(app, "%s", "");
     fwrite(text, 1,
            imagine_log_format(text, sizeof(text),
                               (int)imagine_settings_get_int(app->settings, "LOG_FORMAT"),
@@ -47,14 +45,11 @@ static int read_settings(app_t *app) {
         err = imagine_settings_read_env(settings);
     if (err == 0)
         err = imagine_settings_read_file(settings, options->env_file);
-    if (err == IMAGINE_ENOTFOUND) {
-        say_failure(app, IMAGINE_EINVAL, "--env-file: there is no such file");
-        return CODE_USAGE;
-    }
-    if (err != 0) {
-        say_failure(app, IMAGINE_EINVAL, imagine_settings_message(settings));
-        return CODE_USAGE;
-    }
+    if (err == IMAGINE_ENOTFOUND)
+        return say_failure(app, IMAGINE_EINVAL, "--env-file: there is no such file");
+    if (err != 0) /* a file that cannot be read is none of ours to write */
+        return say_failure(app, err == IMAGINE_EIO ? IMAGINE_EINVAL : err,
+                           imagine_settings_message(settings));
     return 0;
 }
 
@@ -74,10 +69,8 @@ static bool set_server(app_t *app, const char *address) {
 static int configure(app_t *app) {
     char *message = NULL;
     int err = imagine_configure(app->im, app->settings, &message), code = 0;
-    if (err != 0) {
-        say_failure(app, err == IMAGINE_EIO ? IMAGINE_EINVAL : err, message);
-        code = exit_code_of(err == IMAGINE_EIO ? IMAGINE_EINVAL : err);
-    }
+    if (err != 0)
+        code = say_failure(app, err == IMAGINE_EIO ? IMAGINE_EINVAL : err, message);
     imagine_free(message);
     return code;
 }
@@ -144,16 +137,17 @@ static void put_provider(app_t *app, FILE *out, const char *name, bool is_first)
 int app_tokens(app_t *app, char **out) {
     char *providers = NULL;
     size_t size = 0, count;
+    bool has_failed = false;
     FILE *stream;
     if (app->server != NULL)
         return server_get(app, "/token-stats/all?details=1", out);
     imagine_wait_loaded(app->im);
     providers = imagine_providers(app->im);
     stream = open_memstream(out, &size);
-    if (providers == NULL || stream == NULL)
-        return say_failure(app, IMAGINE_ENOMEM, NULL);
-    count = imagine_json_count(providers, strlen(providers), "");
-    fputc('{', stream);
+    has_failed = providers == NULL || stream == NULL;
+    count = has_failed ? 0 : imagine_json_count(providers, strlen(providers), "");
+    if (!has_failed)
+        fputc('{', stream);
     for (size_t i = 0; i < count; i++) {
         char path[32];
         snprintf(path, sizeof(path), "[%zu]", i);
@@ -162,9 +156,12 @@ int app_tokens(app_t *app, char **out) {
             put_provider(app, stream, name, i == 0);
         imagine_free(name);
     }
-    fputc('}', stream);
+    if (!has_failed)
+        fputc('}', stream);
     imagine_free(providers);
-    return fclose(stream) == 0 ? 0 : say_failure(app, IMAGINE_ENOMEM, NULL);
+    if (stream != NULL && fclose(stream) != 0)
+        has_failed = true;
+    return has_failed ? say_failure(app, IMAGINE_ENOMEM, NULL) : 0;
 }
 
 /* ---- the model --------------------------------------------------------------------------------

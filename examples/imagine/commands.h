@@ -18,7 +18,11 @@ int run_tokens(app_t *app);
 const imagine_result_t *wait_for(app_t *app, imagine_request_t *request, const char *what);
 /* Writes what a result brought, and tells. Returns the exit code. */
 int deliver(app_t *app, const imagine_result_t *result, int64_t took_ms);
-/* Tells why there is none. Returns the exit code. */
+/* A task that nobody wants any more: its provider is told where it can be. NULL: there is none. */
+void give_up(app_t *app, const char *task_id);
+/* The time that it takes to tell them. */
+void say_farewell(app_t *app);
+/* Tells why there is none, and gives up what a signal has left. Returns the exit code. */
 int tell_end(app_t *app, const imagine_result_t *result);
 
 #endif

@@ -165,6 +165,8 @@ int output_check(app_t *app) {
     slash = strrchr(path, '/');
     if (strcmp(path, "-") == 0 && app->options.is_json)
         return say_failure(app, IMAGINE_EINVAL, "--json and -o - both want standard output");
+    if (strcmp(path, "-") == 0 && app->options.params.count > 1)
+        return say_failure(app, IMAGINE_EINVAL, "several pictures are too many for -o -");
     if (strcmp(path, "-") == 0 && isatty(STDOUT_FILENO))
         return say_failure(app, IMAGINE_EINVAL, "a picture is nothing for a terminal: -o FILE");
     if (strcmp(path, "-") == 0 || (access(path, W_OK) == 0 && !is_folder(path)))

@@ -12,18 +12,20 @@
 #include "output.h"
 #include "say.h"
 
-#define TICK_MS 100
+#define TICK_MS 100      /* of progress */
+#define IDLE_MS 60000    /* without it */
+#define FAREWELL_MS 3000 /* to tell a provider that nobody wants its work any more */
 
 const imagine_result_t *wait_for(app_t *app, imagine_request_t *request, const char *what) {
     int64_t began_ms = loop_now_ms();
     bool is_canceled = false;
     char time[32];
     while (imagine_request_result(request) == NULL) {
-        loop_turn(app->im, app->is_terminal ? TICK_MS : 60000);
         if (loop_signal() != 0 && !is_canceled) {
             imagine_cancel(request);
             is_canceled = true;
         }
+        loop_turn(app->im, app->is_terminal ? TICK_MS : IDLE_MS);
         say_progress(app, "%s %s  %s", is_canceled ? "canceling" : what,
                      app->model != NULL ? app_model_name(app, app->model) : "",
                      time_text(time, sizeof(time), loop_now_ms() - began_ms));
@@ -43,7 +45,6 @@ typedef struct file {
 
 static void tell_json(const app_t *app, const imagine_result_t *result, const file_t *files,
                       size_t file_count, int64_t took_ms) {
-    char lead[] = "{";
     printf("{\"files\":[");
     for (size_t i = 0; i < file_count; i++) {
         json_text(stdout, i > 0 ? ",{" : "{", "file", files[i].name);
@@ -51,8 +52,7 @@ static void tell_json(const app_t *app, const imagine_result_t *result, const fi
         printf(",\"bytes\":%zu}", files[i].size);
     }
     printf("]");
-    lead[0] = ',';
-    json_text(stdout, lead, "model",
+    json_text(stdout, ",", "model",
               result->model != NULL ? app_model_name(app, result->model) : NULL);
     if (result->width != 0 && result->height != 0)
         printf(",\"width\":%" PRIu32 ",\"height\":%" PRIu32, result->width, result->height);
@@ -110,8 +110,21 @@ int deliver(app_t *app, const imagine_result_t *result, int64_t took_ms) {
     return code;
 }
 
+void give_up(app_t *app, const char *task_id) {
+    if (task_id != NULL && imagine_task_cancel(app->im, task_id, NULL, NULL, NULL) == 0)
+        say_farewell(app);
+}
+
+/* What is told to providers goes out in turns that nobody waits for. */
+void say_farewell(app_t *app) {
+    int64_t until_ms = loop_now_ms() + FAREWELL_MS;
+    while (loop_now_ms() < until_ms && imagine_turn(app->im, 0) == 1)
+        loop_turn(app->im, TICK_MS);
+}
+
 int tell_end(app_t *app, const imagine_result_t *result) {
     if (loop_signal() != 0) {
+        give_up(app, result->task_id);
         say_remark(app, "imagine: canceled");
         return CODE_SIGNAL + loop_signal();
     }

@@ -15,7 +15,6 @@
 #define LOOK_EVERY_MS 500 /* at what the library knows: no provider is asked */
 #define REMARK_EVERY_MS 10000
 #define USUAL_TIMEOUT_MS (30 * 60 * 1000)
-#define FAREWELL_MS 3000 /* to tell the provider that nobody wants it any more */
 
 static int64_t deadline_ms(const app_t *app) {
     uint32_t timeout_ms = app->options.params.timeout_ms;
@@ -42,21 +41,14 @@ static void tell_progress(app_t *app, const imagine_result_t *result, int64_t be
     }
 }
 
+/* It may be the download. */
 static const imagine_result_t *settle(app_t *app, imagine_request_t *request) {
-    while (imagine_request_result(request) == NULL)
+    while (imagine_request_result(request) == NULL) {
+        if (loop_signal() != 0)
+            imagine_cancel(request);
         loop_turn(app->im, LOOK_EVERY_MS);
+    }
     return imagine_request_result(request);
-}
-
-static void give_up(app_t *app, const char *task_id) {
-    imagine_request_t *request = NULL;
-    int64_t until_ms = loop_now_ms() + FAREWELL_MS;
-    if (imagine_task_cancel(app->im, task_id, NULL, NULL, &request) != 0)
-        return;
-    settle(app, request);
-    imagine_request_release(request);
-    while (loop_now_ms() < until_ms && imagine_turn(app->im, 0) == 1)
-        loop_turn(app->im, 100);
 }
 
 /* Looks again and again until it has ended; the result's request, or NULL: `*out_code`. */

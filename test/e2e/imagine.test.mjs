@@ -333,7 +333,7 @@ test("-o - writes the picture alone to standard output, and - reads from standar
   const edited = await imagine(["edit", "-m", "gitee/qwen-image-edit", "-i", "-", "-o", "x.png", "blue"], { cwd, input: tinyPng });
   assert.equal(edited.code, 0, edited.stderr);
   readPng(readFileSync(path.join(cwd, "x.png")));
-  assert.equal((await imagine(["generate", "-m", "sample/waves", "-o", "-", "--json", "a"], { env: sample })).code, 2);
+  for (const more of [["--json"], ["-n", "2"]]) assert.equal((await imagine(["generate", "-m", "sample/waves", "-o", "-", "a", ...more], { env: sample })).code, 2);
 });
 
 test("the name stays the user's, and a remark says what it is", async () => {
@@ -396,6 +396,10 @@ test("a full disk leaves no piece of a picture", { skip: process.getuid?.() !== 
     assert.equal(code, 9, stderr);
     assert.match(stderr, /No space left/);
     assert.deepEqual(filesIn(cwd), []);
+    const batch = await imagine(["batch", "-", "-m", "sample/waves", "--size", "1024x1024", "-j", "2", "-o", "out"], { env: sample, cwd, input: prompts(9) });
+    assert.equal(batch.code, 9, batch.stderr);
+    assert.match(batch.stderr, /^0 of 9, [12] failed$/m, "it does not go on");
+    assert.deepEqual(filesIn(path.join(cwd, "out")), []);
   } finally {
     spawnSync("umount", [cwd]);
   }
