@@ -297,8 +297,22 @@ START_TEST(answers_may_come_byte_by_byte) {
 }
 END_TEST
 
+/* Opening takes as many allocations every time: the first story is enough to see each of them fail.
+ */
+static size_t first_to_fail(int index) {
+    failing_mem_t failing;
+    imagine_allocator_t allocator = {failing_mem_resize, &failing};
+    world_t world;
+    size_t count;
+    failing_mem_init(&failing, 0);
+    ck_assert(open_world(&world, "", 0, &allocator));
+    count = failing.request_count;
+    close_world(&world);
+    return index == 0 ? 1 : count + 1;
+}
+
 START_TEST(it_ends_once_and_leaves_nothing_whichever_allocation_fails) {
-    for (size_t n = 1;; n++) {
+    for (size_t n = first_to_fail(_i);; n++) {
         failing_mem_t failing;
         imagine_allocator_t allocator = {failing_mem_resize, &failing};
         ck_assert_uint_lt(n, ALLOCATIONS_MAX);
@@ -441,7 +455,7 @@ START_TEST(what_was_hosted_is_cleaned_up) { /* _i walks cleanup_cases */
 END_TEST
 
 START_TEST(cleaning_up_leaves_nothing_whichever_allocation_fails) {
-    for (size_t n = 1;; n++) {
+    for (size_t n = first_to_fail(1);; n++) {
         failing_mem_t failing;
         imagine_allocator_t allocator = {failing_mem_resize, &failing};
         ck_assert_uint_lt(n, ALLOCATIONS_MAX);
@@ -584,7 +598,7 @@ START_TEST(a_picture_that_goes_in_gets_an_address) { /* _i walks input_cases */
 END_TEST
 
 START_TEST(sending_one_leaves_nothing_whichever_allocation_fails) {
-    for (size_t n = 1;; n++) {
+    for (size_t n = first_to_fail(1);; n++) {
         failing_mem_t failing;
         imagine_allocator_t allocator = {failing_mem_resize, &failing};
         ck_assert_uint_lt(n, ALLOCATIONS_MAX);
