@@ -25,7 +25,7 @@ TEST_PACKAGES := check=check clang=clang clang-format=clang-format libclang-rt-1
 	g++=g++ openssl=openssl nodejs=node chromium=chromium redis-server=redis-server \
 	python3=python3 luajit=luajit abigail-tools=abidiff \
 	mandoc=mandoc groff-base=groff man-db=man systemd=systemd-analyze \
-	debhelper=dh lintian=lintian dpkg-dev=dpkg-buildpackage build-essential= python3-yaml=
+	debhelper=dh lintian=lintian dpkg-dev=dpkg-buildpackage build-essential= python3-yaml= libglib2.0-dev=glib-2.0
 
 # The library needs REQUIRES; the server needs libuv beside the library.
 REQUIRES := libcurl libuv libcjson libssl libcrypto sqlite3 spng hiredis
@@ -57,7 +57,10 @@ SUPPORT_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard test/support/*.
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard test/unit/*/test_*.c test/sim/test_*.c)))
 FUZZERS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
 COMMAND_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard examples/imagine/*.c)))
-EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard examples/*.c)))
+# One of the examples is for GLib, where that is.
+GLIB := $(shell pkg-config --exists glib-2.0 2>/dev/null && echo glib-2.0)
+EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(sort $(filter-out $(if $(GLIB),,examples/glib_%),\
+	$(wildcard examples/*.c))))
 BENCH := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard test/bench/*.c)))
 FORMATTED := $(sort $(shell find include lib server examples test -name '*.[ch]' 2>/dev/null))
 
@@ -104,7 +107,8 @@ $(BUILD)/lib/%.o: lib/%.c $(BUILD)/flags
 $(BUILD)/server/%.o: server/%.c $(BUILD)/flags
 	$(COMPILE) -Iinclude -c -o $@ $<
 $(BUILD)/examples/%.o: examples/%.c $(BUILD)/flags
-	$(COMPILE) -Iinclude -c -o $@ $<
+	$(COMPILE) -Iinclude $(EXAMPLE_CFLAGS) -c -o $@ $<
+$(BUILD)/examples/glib_loop.o: EXAMPLE_CFLAGS = $(shell pkg-config --cflags $(GLIB) 2>/dev/null)
 $(BUILD)/test/%.o: test/%.c $(BUILD)/flags
 	$(COMPILE) $(TEST_INCLUDES) -c -o $@ $<
 
@@ -144,7 +148,9 @@ $(BUILD)/imagine: $(COMMAND_OBJECTS) $(BUILD)/libimagine.so
 $(BUILD)/install/imagine: $(COMMAND_OBJECTS) $(BUILD)/libimagine.so $(BUILD)/install/places
 	$(LINK) $(COMMAND_OBJECTS) -L$(BUILD) -limagine $(INSTALL_RPATH)
 $(BUILD)/examples/%: $(BUILD)/examples/%.o $(BUILD)/libimagine.so
-	$(LINK) $< -L$(BUILD) -limagine -Wl,--as-needed $(SERVER_LIBS) -lpthread -lm -Wl,-rpath,'$$ORIGIN/..'
+	$(LINK) $< -L$(BUILD) -limagine -Wl,--as-needed $(SERVER_LIBS) $(EXAMPLE_LIBS) -lpthread -lm \
+		-Wl,-rpath,'$$ORIGIN/..'
+$(BUILD)/examples/glib_loop: EXAMPLE_LIBS = $(shell pkg-config --libs $(GLIB))
 $(BUILD)/test/support.a: $(SUPPORT_OBJECTS)
 	@rm -f $@; $(AR) rcs $@ $^
 $(BUILD)/test/unit/%: $(BUILD)/test/unit/%.o $(BUILD)/test/support.a $(STATIC)

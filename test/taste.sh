@@ -63,6 +63,7 @@ may_use_library() { # file, what stands between < and >
     sqlite3.h) [[ $file == lib/storage/sqlite* ]] ;;
     hiredis/*) [[ $file == lib/storage/redis* ]] ;;
     openssl/*) [[ $file == @(lib/wire|lib/uv|lib/storage/redis_tls.c)* ]] ;;
+    glib.h) [[ $file == examples/glib_loop.c ]] ;;
     spng.h) [[ $file == lib/providers/sample* ]] ;;
         imagine.h | imagine/*) [[ $file == @(server|examples)/* ]] ;;
     sanitizer/*) [[ $file == lib/wire/* ]] ;;

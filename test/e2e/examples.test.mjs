@@ -60,14 +60,35 @@ test("processes that were forked first have a client each, and one storage", asy
   assert.equal((await run(example("prefork"), ["no/such", "a cat"], { env })).code, 1);
 });
 
-test("epoll_loop makes three pictures at once, and its own clock ticks on", async () => {
-  await upstream.control({ latencyMs: 300 });
-  const env = { ...upstream.settings, GITEE_TOKENS: "t1,t2", ALLOW_PRIVATE_HOSTS: "127.0.0.1", STATE_FILE: ":memory:" };
-  const { code, stdout, stderr } = await run(example("epoll_loop"), ["gitee/z-image-turbo", "one", "two", "three"], { env });
-  assert.equal(code, 0, stderr);
-  for (const prompt of ["one", "two", "three"]) assert.match(stdout, new RegExp(`^${prompt}: http`, "m"));
-  const ticks = Number(/^(\d+) ticks/m.exec(stdout)?.[1]);
-  assert.ok(ticks >= 10 && ticks < 200, stdout);
+for (const name of ["epoll_loop", "glib_loop"])
+  test(`${name} makes three pictures at once, and its own clock ticks on`, async () => {
+    await upstream.control({ latencyMs: 300 });
+    const env = { ...upstream.settings, GITEE_TOKENS: "t1,t2", ALLOW_PRIVATE_HOSTS: "127.0.0.1", STATE_FILE: ":memory:" };
+    const { code, stdout, stderr } = await run(example(name), ["gitee/z-image-turbo", "one", "two", "three"], { env });
+    assert.equal(code, 0, stderr);
+    for (const prompt of ["one", "two", "three"]) assert.match(stdout, new RegExp(`^${prompt}: http`, "m"));
+    const ticks = Number(/^(\d+) ticks/m.exec(stdout)?.[1]);
+    assert.ok(ticks >= 10 && ticks < 200, stdout);
+  });
+
+test("file_io answers from a file, in a time of its own, and reaches nobody", async () => {
+  const cwd = scratch(), env = { GITEE_TOKENS: "one,two" };
+  const ask = (answers) => {
+    writeFileSync(path.join(cwd, "answers.json"), JSON.stringify(answers));
+    return run(example("file_io"), ["answers.json", "gitee/flux-2", "a cat"], { cwd, env });
+  };
+  const picture = { url: "/images/generations", body: { data: [{ url: "https://pictures.test/cat.png" }] } };
+  const good = await ask([picture]);
+  assert.equal(good.code, 0, good.stderr);
+  assert.match(good.stdout, /^https:\/\/pictures\.test\/cat\.png after 0 ms and 1 calls$/m);
+  const rotated = await ask([{ url: "/images/generations", status: 429, headers: { "Retry-After": "2" }, body: {} }, picture]);
+  assert.equal(rotated.code, 0, rotated.stderr);
+  assert.match(rotated.stdout, /cat\.png after \d+ ms and 2 calls/);
+  const late = await ask([1, 2].map(() => ({ url: "/images/generations", status: 429, headers: { "Retry-After": "2" }, body: {} })).concat(picture));
+  assert.match(late.stdout, /cat\.png after [2-9]\d{3} ms and 3 calls/, "both cool down, and one is waited for");
+  const none = await ask([{ url: "/elsewhere", body: {} }]);
+  assert.equal(none.code, 1);
+  assert.match(none.stderr, /no answer/);
 });
 
 /** What examples/custom_provider.c is written for: tasks, polls, tokens that run out. */
