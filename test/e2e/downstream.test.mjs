@@ -28,7 +28,10 @@ async function build(compiler, files, { isStatic = false, flags = [], cwd = sour
   const modules = Object.keys(MODULES).filter((header) => text.includes(`#include <${header}>`)).map((header) => MODULES[header]);
   const where = isStatic ? archive : prefix;
   const program = path.join(scratch(), "program");
-  const script = `"$@" $(pkg-config ${isStatic ? "--static --define-prefix" : ""} --cflags --libs libimagine ${modules.join(" ")}) -o '${program}'`;
+  // --define-prefix: the archive was moved after it was installed, the other modules were not.
+  const ask = (options, names) => (names.length === 0 ? "" : `$(pkg-config ${options} --cflags --libs ${names.join(" ")})`);
+  const found = isStatic ? `${ask("--static --define-prefix", ["libimagine"])} ${ask("", modules)}` : ask("", ["libimagine", ...modules]);
+  const script = `"$@" ${found} -o '${program}'`;
   const made = await run("sh", ["-ec", script, "sh", compiler, ...flags, ...files], { cwd, env: { PKG_CONFIG_PATH: `${where}/lib/pkgconfig` } });
   assert.equal(made.code, 0, `${compiler} ${files.join(" ")}:\n${made.stderr}`);
   return program;
