@@ -156,9 +156,14 @@ typedef struct imagine_options {
     int32_t is_manual; /* 1: no thread and no loop of yours: all happens inside imagine_turn() */
     int32_t reserved;
 } imagine_options_t;
-#ifdef __cplusplus
-#define IMAGINE_OPTIONS_INIT \
-    { sizeof(imagine_options_t) }
+#ifdef __cplusplus /* before C++20, -Wextra takes a shorter one for a mistake */
+#define IMAGINE_INIT_OF(type)      \
+    ([] {                          \
+        type value = type();       \
+        value.size = sizeof(type); \
+        return value;              \
+    }())
+#define IMAGINE_OPTIONS_INIT IMAGINE_INIT_OF(imagine_options_t)
 #else
 #define IMAGINE_OPTIONS_INIT \
     { .size = sizeof(imagine_options_t) }
@@ -394,8 +399,7 @@ typedef struct imagine_params {
     1 /* an http(s) address: needs hosting (S3_…, MEDIA_DIR) or a provider that gives one */
 #define IMAGINE_FORMAT_DATA 2 /* a data: address; downloaded where the provider gives another */
 #ifdef __cplusplus
-#define IMAGINE_PARAMS_INIT \
-    { sizeof(imagine_params_t) }
+#define IMAGINE_PARAMS_INIT IMAGINE_INIT_OF(imagine_params_t)
 #else
 #define IMAGINE_PARAMS_INIT \
     { .size = sizeof(imagine_params_t) }

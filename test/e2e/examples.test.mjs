@@ -171,12 +171,13 @@ test("generate tells a setting that makes no sense", async () => {
 test("the headers' initializers are C++, too", async () => {
   const cwd = scratch();
   writeFileSync(path.join(cwd, "picture.cpp"), `#include <imagine.h>
+    static imagine_params_t other = IMAGINE_PARAMS_INIT;
     int main() {
         imagine_options_t options = IMAGINE_OPTIONS_INIT;
         imagine_params_t params = IMAGINE_PARAMS_INIT;
-        return options.size == sizeof(options) && params.size == sizeof(params) && params.prompt == nullptr ? 0 : 1;
+        return options.size == sizeof(options) && params.size == sizeof(params) && other.prompt == params.prompt && params.prompt == nullptr ? 0 : 1;
     }`);
-  const compiled = await run(process.env.CXX ?? "c++", ["-std=c++11", "-pedantic", "-Wall", "-Werror", `-I${root}/include`, "-o", "picture", "picture.cpp"], { cwd });
+  const compiled = await run(process.env.CXX ?? "c++", ["-std=c++11", "-pedantic", "-Wall", "-Wextra", "-Werror", `-I${root}/include`, "-o", "picture", "picture.cpp"], { cwd });
   assert.equal(compiled.code, 0, compiled.stderr);
   assert.equal((await run(path.join(cwd, "picture"), [], { cwd })).code, 0);
 });
