@@ -60,7 +60,7 @@ test("processes that were forked first have a client each, and one storage", asy
   assert.equal((await run(example("prefork"), ["no/such", "a cat"], { env })).code, 1);
 });
 
-for (const name of ["epoll_loop", "glib_loop"])
+for (const name of ["epoll_loop", "glib_loop", "uv_loop"])
   test(`${name} makes three pictures at once, and its own clock ticks on`, async () => {
     await upstream.control({ latencyMs: 300 });
     const env = { ...upstream.settings, GITEE_TOKENS: "t1,t2", ALLOW_PRIVATE_HOSTS: "127.0.0.1", STATE_FILE: ":memory:" };
