@@ -3,6 +3,7 @@
  * an application.
  *
  *     imagine_t *im;
+ *     imagine_request_t *request;
  *     imagine_open(&im, NULL);                  // NULL: a private thread runs everything
  *     imagine_configure_env(im);                // GITEE_TOKENS=a,b,c and friends
  *     imagine_params_t params = IMAGINE_PARAMS_INIT;

@@ -5,9 +5,10 @@
  * a binding needs; examples/python, examples/node and examples/lua are three. A C program is better
  * served by imagine.h and provider.h.
  *
- *     imagine_open_json(&im, "{\"manual\":true}", NULL, NULL, &message)
- *     imagine_submit(im, "generate", json, size, on_done, user, &request)
- *     on_done: imagine_result_json(result, &size), or imagine_result_message(result)
+ *     imagine_open_json(&im, "{\"manual\": true}", NULL, NULL, &message);
+ *     imagine_submit(im, "generate", json, json_size, on_done, user, &request);
+ *     while (imagine_turn(im, -1) == 1) { // on_done is called in here, with what came of it:
+ *     }                                   // imagine_result_json() or imagine_result_message()
  *
  * Which thread calls back: the private thread, which is fine for a language whose callbacks take
  * its own lock (Python). Where they must come on the language's own thread (LuaJIT, Node, or

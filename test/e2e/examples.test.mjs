@@ -1,4 +1,4 @@
-// examples.test.mjs: the programs that users copy from, and the README's own, compiled and run.
+// examples.test.mjs: the programs that users copy from, run.
 import assert from "node:assert/strict";
 import http from "node:http";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -193,24 +193,4 @@ test("embed_gateway has the whole API", async () => {
   const many = await Promise.all(Array.from({ length: 50 }, () => fetch(`${server.origin}/api/v1/models`, { headers: { authorization: "Bearer user-token" } }).then(async (each) => [each.status, (await each.json()).length > 10])));
   assert.ok(many.every(([status, isWhole]) => status === 200 && isWhole));
   await server.stop("SIGKILL"); // it says that it runs until it is killed
-});
-
-test("the README's program compiles as it stands, and makes a picture", async () => {
-  const cwd = scratch();
-  const text = /```c\n(#include <imagine\.h>[\s\S]*?)```/.exec(readFileSync(path.join(root, "README.md"), "utf8"))?.[1];
-  assert.ok(text, "the README has no such program any more");
-  writeFileSync(path.join(cwd, "picture.c"), text);
-  const compiled = await run(process.env.CC ?? "cc", ["-std=c11", "-Wall", "-Wextra", "-Werror", `-I${root}/include`, "-o", "picture", "picture.c", `-L${build}`, "-limagine", `-Wl,-rpath,${build}`], { cwd });
-  assert.equal(compiled.code, 0, compiled.stderr);
-  const { code, stdout, stderr } = await run(path.join(cwd, "picture"), [], { cwd });
-  assert.equal(code, 0, stderr);
-  assert.match(stdout, /^data:image\/png;base64,/);
-});
-
-test("the README's catalogue is one that the server takes", async () => {
-  const cwd = scratch();
-  const text = /```json\n([\s\S]*?)```/.exec(readFileSync(path.join(root, "README.md"), "utf8"))?.[1];
-  writeFileSync(path.join(cwd, "catalogue.json"), text);
-  const { code, stderr, stdout } = await run(path.join(build, "imagine-server"), ["--check"], { cwd, env: { CATALOGUE: "catalogue.json", STATE_FILE: ":memory:" } });
-  assert.equal(code, 0, stdout + stderr);
 });

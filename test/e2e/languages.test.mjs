@@ -1,6 +1,6 @@
 // languages.test.mjs: the examples in other languages, each with its own tests against the stand-in.
 import assert from "node:assert/strict";
-import { copyFileSync, readFileSync } from "node:fs";
+import { copyFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { build, root, run, startUpstream } from "../support/harness.mjs";
@@ -19,14 +19,6 @@ test("Python", async () => {
   const { code, stderr } = await run("python3", [path.join(root, "test/languages/test_python.py")], { env, timeoutMs: 120000 });
   assert.equal(code, 0, stderr);
   assert.match(stderr, /Ran \d+ tests/);
-});
-
-test("the README's Python, as it stands", async () => {
-  const text = /```python\n([\s\S]*?)```/.exec(readFileSync(path.join(root, "README.md"), "utf8"))?.[1];
-  assert.ok(text, "the README has no such program any more");
-  const { code, stdout, stderr } = await run("python3", ["-c", text], { env: python });
-  assert.equal(code, 0, stderr);
-  assert.match(stdout, /^data:image\/png;base64,/);
 });
 
 test("Lua", async () => {
