@@ -27,17 +27,18 @@ const TIMER_MAX_MS = 0x7fffffff; // of setTimeout()
 
 // deep: Node exports its own copies of libuv and OpenSSL, which the library is not to be given.
 const library = koffi.load(process.env.IMAGINE_LIBRARY ?? "libimagine.so.0", { deep: true });
-koffi.proto("void OnDone(int status, void *result, uintptr_t number)");
-koffi.proto("void OnPiece(void *text, size_t size, uintptr_t number)");
-koffi.proto("void OnLog(int32_t level, const char *line, void *user)");
-koffi.proto("void OnStep(void *call)");
-koffi.proto("void OnResponse(void *call, void *response)");
+// Names of types are koffi's, for the whole program.
+koffi.proto("void ImagineOnDone(int status, void *result, uintptr_t number)");
+koffi.proto("void ImagineOnPiece(void *text, size_t size, uintptr_t number)");
+koffi.proto("void ImagineOnLog(int32_t level, const char *line, void *user)");
+koffi.proto("void ImagineOnStep(void *call)");
+koffi.proto("void ImagineOnResponse(void *call, void *response)");
 const free = library.func("void imagine_free(void *pointer)");
-koffi.alias("Owned", koffi.disposable("str", free)); // a text that is ours to free
+koffi.alias("ImagineText", koffi.disposable("str", free)); // a text that is ours to free
 
 const c = {};
 for (const declaration of [
-  "int imagine_open_json(_Out_ void **out, const char *json, OnLog *log, void *user, _Out_ void **message)",
+  "int imagine_open_json(_Out_ void **out, const char *json, ImagineOnLog *log, void *user, _Out_ void **message)",
   "void imagine_close(void *im, void *closed, void *user)",
   "int imagine_turn(void *im, int64_t timeout_ms)",
   "int imagine_turn_fd(void *im)",
@@ -51,8 +52,8 @@ for (const declaration of [
   "int imagine_settings_read_file(void *settings, const char *path)",
   "const char *imagine_settings_message(void *settings)",
   "int imagine_configure(void *im, void *settings, _Out_ void **message)",
-  "int imagine_submit(void *im, const char *action, const void *json, size_t size, OnDone *done, uintptr_t number, _Out_ void **out)",
-  "int imagine_submit_text(void *im, const void *json, size_t size, OnPiece *piece, OnDone *done, uintptr_t number, _Out_ void **out)",
+  "int imagine_submit(void *im, const char *action, const void *json, size_t size, ImagineOnDone *done, uintptr_t number, _Out_ void **out)",
+  "int imagine_submit_text(void *im, const void *json, size_t size, ImagineOnPiece *piece, ImagineOnDone *done, uintptr_t number, _Out_ void **out)",
   "void imagine_cancel(void *request)",
   "void imagine_pause(void *request, int32_t is_paused)",
   "void imagine_request_release(void *request)",
@@ -63,18 +64,18 @@ for (const declaration of [
   "uint64_t imagine_result_retry_after_ms(void *result)",
   "const char *imagine_err_name(int error)",
   "const char *imagine_strerror(int error)",
-  "Owned imagine_models(void *im, uint32_t flags)",
-  "Owned imagine_token_details(void *im, const char *provider)",
-  "int imagine_register_json(void *im, const char *json, OnStep *run, uintptr_t number)",
+  "ImagineText imagine_models(void *im, uint32_t flags)",
+  "ImagineText imagine_token_details(void *im, const char *provider)",
+  "int imagine_register_json(void *im, const char *json, ImagineOnStep *run, uintptr_t number)",
   "const char *imagine_call_action(void *call)",
   "const char *imagine_call_model(void *call)",
   "const char *imagine_call_token(void *call)",
   "const char *imagine_call_params_json(void *call)",
   "const char *imagine_call_url(void *call, const char *path)",
   "uintptr_t imagine_call_user(void *call)",
-  "int imagine_call_defer(void *call, OnStep *gone, void *call)",
-  "void imagine_call_http_json(void *call, const void *json, OnResponse *on_response)",
-  "void imagine_call_sleep(void *call, uint64_t delay_ms, OnStep *next)",
+  "int imagine_call_defer(void *call, ImagineOnStep *gone, void *call)",
+  "void imagine_call_http_json(void *call, const void *json, ImagineOnResponse *on_response)",
+  "void imagine_call_sleep(void *call, uint64_t delay_ms, ImagineOnStep *next)",
   "void imagine_call_succeed_json(void *call, const void *json)",
   "void imagine_call_fail(void *call, int error, const char *message)",
   "int imagine_response_status(void *response)",
@@ -171,14 +172,14 @@ function outcomeOf(status, result) {
   return json === null ? [new ImagineError(errors.ENOMEM)] : [null, JSON.parse(koffi.decode.string(json, size[0]))];
 }
 
-const onDone = register("OnDone", (status, result, number) => {
+const onDone = register("ImagineOnDone", (status, result, number) => {
   const entry = waiting.get(Number(number));
   waiting.delete(Number(number));
   const outcome = outcomeOf(status, result);
   c.request_release(entry.request);
   entry.onDone(...outcome);
 });
-const onPiece = register("OnPiece", (text, size, number) => waiting.get(Number(number)).onPiece(koffi.decode.string(text, size)));
+const onPiece = register("ImagineOnPiece", (text, size, number) => waiting.get(Number(number)).onPiece(koffi.decode.string(text, size)));
 
 /**
  * settings: names and values of the README's table ({GITEE_TOKENS: "a,b"}), before those of the
@@ -209,7 +210,7 @@ export class Client {
 
   constructor({ settings = {}, env = true, log, providers: given = [], ...options } = {}) {
     const out = [null], message = [null];
-    if (log) this.#log = register("OnLog", (level, line) => log(level, line));
+    if (log) this.#log = register("ImagineOnLog", (level, line) => log(level, line));
     try {
       const err = c.open_json(out, JSON.stringify({ ...options, manual: true }), this.#log, null, message);
       check(err, take(message));
@@ -517,14 +518,14 @@ class Call {
   }
 }
 
-const onGone = register("OnStep", (pointer) => {
+const onGone = register("ImagineOnStep", (pointer) => {
   calls.get(pointer)?._gone();
   calls.delete(pointer);
 });
-const onSlept = register("OnStep", (pointer) => calls.get(pointer)._goOn());
-const onWoken = register("OnStep", (pointer) => calls.get(pointer)._inside(() => {}));
-const onResponse = register("OnResponse", (pointer, response) => calls.get(pointer)._goOn(new Answer(response)));
-const onAction = register("OnStep", (pointer) => {
+const onSlept = register("ImagineOnStep", (pointer) => calls.get(pointer)._goOn());
+const onWoken = register("ImagineOnStep", (pointer) => calls.get(pointer)._inside(() => {}));
+const onResponse = register("ImagineOnResponse", (pointer, response) => calls.get(pointer)._goOn(new Answer(response)));
+const onAction = register("ImagineOnStep", (pointer) => {
   const { provider, client } = providers.get(Number(c.call_user(pointer)));
   if (c.call_defer(pointer, onGone, pointer) !== 0) return c.call_fail(pointer, errors.ENOMEM, null);
   const call = new Call(pointer, client);
