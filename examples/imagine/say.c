@@ -1,6 +1,7 @@
 /* say.c: see say.h. */
 #include "say.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -106,10 +107,33 @@ void json_text(FILE *out, const char *lead, const char *name, const char *text) 
     imagine_free(quoted);
 }
 
+/* Two messages are names that programs rely on (the HTTP API's): a person is told what they mean.
+ */
+static const char *in_words(char *out, size_t capacity, const char *message) {
+    static const char start[] = "error_", required[] = "_token_required",
+                      exhausted[] = "_token_exhausted";
+    const char *provider = message + sizeof(start) - 1, *end;
+    char setting[64] = "";
+    if (strncmp(message, start, sizeof(start) - 1) != 0)
+        return message;
+    if ((end = strstr(provider, exhausted)) != NULL) {
+        snprintf(out, capacity, "every token of %.*s is used up: %s", (int)(end - provider),
+                 provider, message);
+        return out;
+    }
+    if ((end = strstr(provider, required)) == NULL)
+        return message;
+    for (size_t i = 0; i < sizeof(setting) - 1 && provider + i < end; i++)
+        setting[i] = (char)(provider[i] == '-' ? '_' : toupper((unsigned char)provider[i]));
+    snprintf(out, capacity, "%.*s needs a token, set %s_TOKENS: %s", (int)(end - provider),
+             provider, setting, message);
+    return out;
+}
+
 static int tell_failure(app_t *app, int error, const char *message, uint64_t retry_after_ms,
                         const char *task_id) {
     int code = exit_code_of(error);
-    char line[2 * LINE_SIZE], when[64] = "", text[32];
+    char line[2 * LINE_SIZE], when[64] = "", text[32], words[LINE_SIZE];
     if (error == IMAGINE_ECANCELED)
         code = CODE_OTHER;
     if (message == NULL || message[0] == '\0')
@@ -127,7 +151,7 @@ static int tell_failure(app_t *app, int error, const char *message, uint64_t ret
     if (retry_after_ms > 0)
         snprintf(when, sizeof(when), " (again in %s)",
                  time_text(text, sizeof(text), (int64_t)retry_after_ms));
-    snprintf(line, sizeof(line), "%s%s", message, when);
+    snprintf(line, sizeof(line), "%s%s", in_words(words, sizeof(words), message), when);
     say_line("imagine: ", line);
     return code;
 }

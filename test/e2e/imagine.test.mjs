@@ -210,13 +210,13 @@ for (const [way, environment] of Object.entries(ways)) {
     const wrongs = [
       ["no such provider", ["generate", "-m", "nobody/x", "a"], 3, /'nobody' is not supported/],
       ["an action that it lacks", ["edit", "-m", "modelslab/x", "-i", "in.png", "a"], 3, /does not support 'edit'/],
-      ["a provider without a token", ["generate", "-m", "grok/grok-imagine-image", "a"], 4, /error_grok_token_required/],
+      ["a provider without a token", ["generate", "-m", "grok/grok-imagine-image", "a"], 4, /grok needs a token, set GROK_TOKENS: error_grok_token_required/],
       ["an empty prompt", ["generate", "-m", "gitee/flux-2", " "], 2, /prompt is required/],
       ["a prompt that is too long", ["generate", "-m", "gitee/flux-2", "x".repeat(32001)], 2, /prompt is longer/],
       ["a picture that is none", ["edit", "-m", "gitee/qwen-image-edit", "-i", "text.txt", "a"], 2, /not a PNG/],
       ["refused content", ["generate", "-m", "gitee/flux-2", "a [unsafe] cat"], 6, /^imagine: \S/m],
       ["a provider that fails", ["generate", "-m", "gitee/flux-2", "a"], 7, /^imagine: \S/m, { next: [{ do: "answer", status: 500, body: "{}", times: 9 }] }],
-      ["tokens that are spent", ["generate", "-m", "gitee/flux-2", "a"], 5, /error_gitee_token_exhausted.* \(again in /, { tokens: { t1: { state: "exhausted", shape: "429" }, t2: { state: "exhausted", shape: "429" } } }],
+      ["tokens that are spent", ["generate", "-m", "gitee/flux-2", "a"], 5, /every token of gitee is used up: error_gitee_token_exhausted.* \(again in /, { tokens: { t1: { state: "exhausted", shape: "429" }, t2: { state: "exhausted", shape: "429" } } }],
       ["no time", ["generate", "-m", "gitee/flux-2", "--timeout", "0.3", "a"], 8, /timed out|time/i, { latencyMs: 1500 }],
     ];
     for (const [name, args, wanted, words, control] of wrongs)
