@@ -10,6 +10,7 @@ int run_edit(app_t *app);
 int run_upscale(app_t *app);
 int run_text(app_t *app);
 int run_video(app_t *app);
+int run_task(app_t *app);
 int run_batch(app_t *app);
 int run_models(app_t *app);
 int run_tokens(app_t *app);

@@ -4,7 +4,7 @@
  *   options.c  the command line            client.c   the client, as the settings have it
  *   input.c    prompts and pictures        server.c   a provider that is an imagine-server
  *   picture.c  generate, edit, upscale     output.c   files that appear whole
- *   text.c, video.c, batch.c               say.c      results, failures, progress
+ *   text.c, video.c (task), batch.c        say.c      results, failures, progress
  *   look.c     models, tokens              loop.c     turns and signals
  *                                          exit_code.c  what a script is told
  */
@@ -37,6 +37,10 @@ const command_t commands[] = {
      "a video from a prompt, or from a picture (-i)\n\n"
      "Waits until it is done; --timeout is 30 minutes here. Ctrl-C gives it up.",
      MAKING "aznsTgNid", run_video},
+    {"task", NULL, "[-o FILE] TASK",
+     "what a video that took too long has become\n\n"
+     "Waits until it is done, as video does, with the settings that it was begun with.",
+     "o", run_task},
     {"upscale", "upscaler", "[-m MODEL] [-o FILE] FILE", "a larger picture of a picture",
      MAKING "i", run_upscale},
     {"batch", "text2image", "[-m MODEL] [-j N] -o DIR FILE",

@@ -165,6 +165,13 @@ int say_result_failure(app_t *app, const imagine_result_t *result) {
                         result->task_id);
 }
 
+int say_unfinished(app_t *app, const char *task_id) {
+    char message[LINE_SIZE];
+    snprintf(message, sizeof(message), "not there in time, it goes on: imagine task %.300s",
+             task_id);
+    return tell_failure(app, IMAGINE_ETIMEDOUT, message, 0, task_id);
+}
+
 const char *size_text(char *out, size_t capacity, double bytes) {
     static const char *const units[] = {"bytes", "KiB", "MiB", "GiB"};
     size_t unit = 0;

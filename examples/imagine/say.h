@@ -12,6 +12,8 @@ void say_remark(app_t *app, const char *format, ...) __attribute__((format(print
 /* Why there is nothing: a line, or with --json an object. Returns the exit code. */
 int say_failure(app_t *app, int error, const char *message);
 int say_result_failure(app_t *app, const imagine_result_t *result);
+/* Time is up for us, and not for the task. */
+int say_unfinished(app_t *app, const char *task_id);
 /* A line that takes the place of the one before; only on a terminal. "" wipes it. */
 void say_progress(app_t *app, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

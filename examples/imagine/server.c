@@ -162,6 +162,16 @@ static void make_text(imagine_call_t *call) {
 /* ---- videos -----------------------------------------------------------------------------------
  */
 
+static char task[512]; /* the server's name of it; "": none yet */
+
+const char *server_task(void) {
+    return task;
+}
+
+bool server_set_task(const char *id) {
+    return (size_t)snprintf(task, sizeof(task), "%s", id) < sizeof(task);
+}
+
 static void on_polled(imagine_call_t *call, const imagine_http_response_t *response);
 
 static const char *task_url(imagine_call_t *call) {
@@ -204,12 +214,18 @@ static void on_taken_on(imagine_call_t *call, const imagine_http_response_t *res
         imagine_call_fail(call, IMAGINE_EPROTOCOL, "the server's answer has no taskId");
         return;
     }
+    snprintf(task, sizeof(task), "%s", id);
     imagine_call_task(call, id, predict > 0 && predict < 1e6 ? (uint32_t)predict : 0);
     imagine_call_poll(call, poll_task);
 }
 
 static void make_video(imagine_call_t *call) {
     imagine_call_request_t request = {.limit = IMAGINE_LIMIT_IMAGE};
+    if (task[0] != '\0') { /* the server has it under way */
+        imagine_call_task(call, task, 0);
+        imagine_call_poll(call, poll_task);
+        return;
+    }
     request.url = imagine_call_url(call, "/api/v1/video");
     request.body = describe(call);
     ask(call, &request, on_taken_on);

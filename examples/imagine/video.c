@@ -1,5 +1,6 @@
-/* video.c: the command video: the provider takes it on, then its task is looked at until it has
- * ended. A signal gives the task up, and the provider is told where it can be. */
+/* video.c: the commands video and task: the provider takes a video on, then its task is looked at
+ * until it has ended. A signal gives the task up, and the provider is told where it can be; when
+ * time is up the task goes on, and the command task fetches what came of it. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "loop.h"
 #include "output.h"
 #include "say.h"
+#include "server.h"
 
 #define LOOK_EVERY_MS 500 /* at what the library knows: no provider is asked */
 #define REMARK_EVERY_MS 10000
@@ -24,6 +26,7 @@ static int64_t deadline_ms(const app_t *app) {
 static void tell_progress(app_t *app, const imagine_result_t *result, int64_t began_ms,
                           uint32_t predict_s, int64_t *remarked_at_ms) {
     char line[128], time[32], expected[48] = "", done[16] = "";
+    const char *model = app->model != NULL ? app->model : result->model;
     int64_t now_ms = loop_now_ms();
     if (result->progress >= 0)
         snprintf(done, sizeof(done), "%.0f%% ", 100 * result->progress);
@@ -31,8 +34,8 @@ static void tell_progress(app_t *app, const imagine_result_t *result, int64_t be
         snprintf(expected, sizeof(expected), ", %" PRIu32 " in front", result->queue_position);
     else if (predict_s > 0)
         snprintf(expected, sizeof(expected), " of about %" PRIu32 " s", predict_s);
-    snprintf(line, sizeof(line), "making a video with %.40s  %s%s%s",
-             app_model_name(app, app->model), done,
+    snprintf(line, sizeof(line), "waiting for %.40s  %s%s%s",
+             model != NULL ? app_model_name(app, model) : "the task", done,
              time_text(time, sizeof(time), now_ms - began_ms), expected);
     say_progress(app, "%s", line);
     if (!app->is_terminal && now_ms - *remarked_at_ms >= REMARK_EVERY_MS) {
@@ -80,7 +83,7 @@ static imagine_request_t *watch(app_t *app, const char *task_id, uint32_t predic
         say_remark(app, "imagine: canceled");
         *out_code = CODE_SIGNAL + loop_signal();
     } else {
-        *out_code = say_failure(app, IMAGINE_ETIMEDOUT, "the video is not there in time");
+        *out_code = say_unfinished(app, app->server != NULL ? server_task() : task_id);
     }
     return NULL;
 }
@@ -117,6 +120,33 @@ static int make(app_t *app, const char *prompt, const imagine_image_t *images) {
     }
     imagine_request_release(ended);
     imagine_request_release(request);
+    return code;
+}
+
+static int follow(app_t *app) {
+    app->model = strdup("server/task");
+    if (app->model == NULL)
+        return say_failure(app, IMAGINE_ENOMEM, NULL);
+    if (!server_set_task(app->options.words[0]))
+        return say_failure(app, IMAGINE_ENOTFOUND, NULL);
+    return make(app, "its own", NULL);
+}
+
+int run_task(app_t *app) {
+    int64_t began_ms = loop_now_ms();
+    imagine_request_t *ended = NULL;
+    int code = output_check(app);
+    if (code == 0 && app->options.word_count != 1)
+        code = say_failure(app, IMAGINE_EINVAL, "which task? one id is expected");
+    if (code == 0)
+        code = app_open(app);
+    if (code == 0 && app->server != NULL) /* it knows the task, and we begin with it anew */
+        return follow(app);
+    if (code == 0)
+        ended = watch(app, app->options.words[0], 0, &code);
+    if (ended != NULL)
+        code = finish(app, imagine_request_result(ended), loop_now_ms() - began_ms);
+    imagine_request_release(ended);
     return code;
 }
 

@@ -149,6 +149,26 @@ for (const [way, environment] of Object.entries(ways)) {
       assert.match(stderr, /^imagine: \S/m);
     });
 
+    test("a video that takes too long goes on, and is fetched later", async () => {
+      const env = { ...environment(), STATE_FILE: path.join(scratch(), "state.db") };
+      await upstream.control({ polls: 1000 });
+      const late = await imagine(["video", "-m", "modelslab/cogvideox-5b", "-o", "it.mp4", "--timeout", "2", "--json", "it moves"], { env });
+      assert.equal(late.code, 8, late.stderr);
+      const { taskId, message } = JSON.parse(late.stdout);
+      assert.equal(message, `not there in time, it goes on: imagine task ${taskId}`);
+      await upstream.control({ polls: 1 });
+      const cwd = scratch();
+      const { code, stdout, stderr } = await imagine(["task", taskId, "-o", "later.mp4"], { env, cwd });
+      assert.equal(code, 0, stderr);
+      assert.equal(stdout, "later.mp4\n");
+      assert.equal(readFileSync(path.join(cwd, "later.mp4")).toString("latin1", 4, 8), "ftyp");
+      assert.equal((await upstream.log("text2video")).length, 1, "it was asked for once");
+      const unknown = await imagine(["task", "no-such-task"], { env });
+      assert.equal(unknown.code, way === "in front of a server" ? 7 : 3); // that a server does not know it is the server's failure
+      assert.match(unknown.stderr, /not found/i);
+      assert.equal((await imagine(["task"], { env })).code, 2);
+    });
+
     test("Ctrl-C gives a video up", async () => {
       await upstream.control({ polls: 1000 });
       const running = begin(["video", "-m", "modelslab/cogvideox-5b", "-o", "it.mp4", "it moves"], { env: environment() });
@@ -436,7 +456,7 @@ test("exit 2: the command line", async () => {
 test("--help names every command, option and exit code", async () => {
   const { code, stdout } = await imagine(["--help"]);
   assert.equal(code, 0);
-  const names = ["generate", "edit", "text", "video", "upscale", "batch", "models", "tokens"];
+  const names = ["generate", "edit", "text", "video", "task", "upscale", "batch", "models", "tokens"];
   for (const name of names) assert.match(stdout, new RegExp(`^  ${name} `, "m"));
   for (const number of [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 130]) assert.match(stdout, new RegExp(`^ *${number}  `, "m"));
   assert.match(stdout, /IMAGINE_API_TOKEN/);
@@ -454,7 +474,7 @@ const optionsOf = async (command) => [...(await imagine([command, "--help"])).st
 
 test("the man page tells every command, option and exit code", async () => {
   const page = readFileSync(path.join(root, "examples/imagine/imagine.1"), "utf8").replaceAll("\\-", "-");
-  for (const command of ["generate", "edit", "text", "video", "upscale", "batch", "models", "tokens"]) {
+  for (const command of ["generate", "edit", "text", "video", "task", "upscale", "batch", "models", "tokens"]) {
     assert.match(page, new RegExp(`^\\.B ${command}$`, "m"));
     for (const { letter, name } of await optionsOf(command)) {
       assert.match(page, new RegExp(`^\\.B[IR]* .*--${name}\\b`, "m"), name);
@@ -467,7 +487,7 @@ test("the man page tells every command, option and exit code", async () => {
 test("completions know every option", async () => {
   const read = (name) => readFileSync(path.join(root, "examples/imagine/completions", name), "utf8");
   const fish = read("imagine.fish"), zsh = read("_imagine");
-  for (const command of ["generate", "edit", "text", "video", "upscale", "batch", "models", "tokens"])
+  for (const command of ["generate", "edit", "text", "video", "task", "upscale", "batch", "models", "tokens"])
     for (const { name } of await optionsOf(command)) {
       assert.match(fish, new RegExp(` -l ${name}( |$)`, "m"), name);
       assert.match(zsh, new RegExp(`--${name}[\\[}]`), name);

@@ -1,6 +1,6 @@
 # bash completion for imagine: options are those that the command itself tells.
 _imagine() {
-    local word=${COMP_WORDS[COMP_CWORD]} commands='generate edit text video upscale batch models tokens' command='' each
+    local word=${COMP_WORDS[COMP_CWORD]} commands='generate edit text video task upscale batch models tokens' command='' each
     COMPREPLY=()
     for each in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         [[ $command == '' && " $commands " == *" $each "* ]] && command=$each

@@ -1,7 +1,7 @@
 # fish completion for imagine
 set -l making generate edit text video upscale batch
 set -l shaped generate edit video batch
-set -l commands $making models tokens
+set -l commands $making task models tokens
 function __imagine_models
     imagine models 2>/dev/null | awk 'NR > 1 { printf "%s\t%s\n", $1, $2 }'
 end
@@ -10,13 +10,14 @@ complete -c imagine -n "not __fish_seen_subcommand_from $commands" -a generate -
 complete -c imagine -n "not __fish_seen_subcommand_from $commands" -a edit -d 'A picture from pictures and a prompt'
 complete -c imagine -n "not __fish_seen_subcommand_from $commands" -a text -d 'A better prompt from a prompt'
 complete -c imagine -n "not __fish_seen_subcommand_from $commands" -a video -d 'A video from a prompt, or from a picture'
+complete -c imagine -n "not __fish_seen_subcommand_from $commands" -a task -d 'What a video that took too long has become'
 complete -c imagine -n "not __fish_seen_subcommand_from $commands" -a upscale -d 'A larger picture of a picture'
 complete -c imagine -n "not __fish_seen_subcommand_from $commands" -a batch -d 'A picture for each line of a file'
 complete -c imagine -n "not __fish_seen_subcommand_from $commands" -a models -d 'The models that can serve now'
 complete -c imagine -n "not __fish_seen_subcommand_from $commands" -a tokens -d 'The state of the tokens'
 complete -c imagine -n "not __fish_seen_subcommand_from $commands" -a help -d 'Show help'
 complete -c imagine -n "__fish_seen_subcommand_from $making" -s m -l model -x -a '(__imagine_models)' -d 'provider/model'
-complete -c imagine -n "__fish_seen_subcommand_from generate edit video upscale batch" -s o -l output -r -F -d 'Where it goes, - for standard output'
+complete -c imagine -n "__fish_seen_subcommand_from generate edit video task upscale batch" -s o -l output -r -F -d 'Where it goes, - for standard output'
 complete -c imagine -n "__fish_seen_subcommand_from edit video upscale" -s i -l image -r -F -d 'Picture that goes in'
 complete -c imagine -n "__fish_seen_subcommand_from $shaped" -s a -l ar -x -a '1:1 16:9 9:16 4:3 3:4 3:2 2:3' -d 'Aspect ratio'
 complete -c imagine -n "__fish_seen_subcommand_from $shaped" -l size -x -d 'Size in pixels, as 1024x768'
