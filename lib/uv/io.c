@@ -112,7 +112,7 @@ void imi_uv_forget(imi_uv_t *uv) {
     imagine_closed_cb closed = NULL;
     void *user = NULL;
     if (--uv->handle_count > 0 || uv->thread != NULL || uv->turn != NULL)
-        return; /* a private loop ends by itself, and who runs it does the rest */
+        return;          /* a private loop ends by itself, and who runs it does the rest */
     closed = uv->closed; /* not before: of a private thread, a closer may be writing it */
     user = uv->closed_user;
     imi_mem_free(uv->mem, uv);
