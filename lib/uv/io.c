@@ -112,8 +112,9 @@ void imi_uv_forget(imi_uv_t *uv) {
     imagine_closed_cb closed = NULL;
     void *user = NULL;
     if (--uv->handle_count > 0 || uv->thread != NULL || uv->turn != NULL)
-        return;          /* a private loop ends by itself, and who runs it does the rest */
-    closed = uv->closed; /* not before: of a private thread, a closer may be writing it */
+        return; /* a private loop ends by itself, and who runs it does the rest */
+    /* Not before: of a private thread, a closer may just be writing it. */
+    closed = uv->closed;
     user = uv->closed_user;
     imi_mem_free(uv->mem, uv);
     if (closed != NULL)
