@@ -75,14 +75,9 @@ static void on_log(int32_t level, const char *line, void *user) {
     (void)user;
 }
 
-/* One thread trims for all, and never two at once. */
 static void on_trim(uv_timer_t *timer) {
-    static atomic_flag is_trimming = ATOMIC_FLAG_INIT;
+    imagine_process_trim();
     (void)timer;
-    if (atomic_flag_test_and_set(&is_trimming))
-        return;
-    malloc_trim(0);
-    atomic_flag_clear(&is_trimming);
 }
 
 static void on_drain_time(uv_timer_t *timer) { /* that it is not active any more says it */
@@ -275,6 +270,7 @@ int main(int argc, char **argv) {
     struct rlimit files;
     char *text = NULL;
     int32_t port = 0;
+    imagine_process_trim(); /* of what loading has touched */
     check(imagine_settings_open(&settings), NULL);
     bool is_check = read_arguments(argc, argv);
     find_web_root("../share/imagine/web");
