@@ -10,6 +10,8 @@
  *                                           \-> failed -> the memory's verdict, alone
  *   alone: the memory's verdict at once; after 5 s one call's ticket goes out without being waited
  *   for, and its answer in time ends it
+ *   far from the limit, as the storage said just now: the memory's verdict at once; a ticket goes
+ *   out a little later and carries all that were counted meanwhile
  * What the storage was not told, or did not take, goes with the next ticket of the same window. The
  * memory's count is never more than the truth, so once it has reached the limit nobody is asked. */
 #include "gateway/limit.h"
@@ -30,7 +32,9 @@ typedef struct window {
     int64_t ends_unix_ms;
     int64_t minute; /* since 1970; 0: counted here alone */
     uint32_t count;
-    uint32_t untold; /* of these, those that the storage does not know */
+    uint32_t untold;      /* of these, those that the storage does not know */
+    uint64_t known_at_ms; /* when the storage was asked for what it told last; 0: never */
+    imi_list_t behind;    /* in limit->behind: the storage is told soon */
     char key[KEY_SIZE];
 } window_t;
 
@@ -60,6 +64,7 @@ void imi_limit_init(imi_limit_t *limit, const imi_mem_t *mem, imagine_t *im, con
     imi_list_init(&limit->by_age);
     imi_list_init(&limit->tickets);
     imi_list_init(&limit->waiting);
+    imi_list_init(&limit->behind);
 }
 
 /* ---- windows -----------------------------------------------------------------------------------
@@ -67,6 +72,7 @@ void imi_limit_init(imi_limit_t *limit, const imi_mem_t *mem, imagine_t *im, con
 
 static void drop(imi_limit_t *limit, window_t *window) {
     imi_list_remove(&window->link);
+    imi_list_remove(&window->behind);
     (void)imi_map_remove(&limit->windows, window->key, KEY_SIZE);
     imi_mem_free(limit->mem, window);
 }
@@ -74,6 +80,12 @@ static void drop(imi_limit_t *limit, window_t *window) {
 static window_t *oldest(const imi_limit_t *limit) {
     return imi_list_is_empty(&limit->by_age) ? NULL
                                              : IMI_CONTAINER(limit->by_age.next, window_t, link);
+}
+
+static void stop_timer(imi_limit_t *limit, imagine_timer_t **timer) {
+    if (*timer != NULL)
+        imagine_io(limit->im)->timer_cancel(imagine_io(limit->im)->context, *timer);
+    *timer = NULL;
 }
 
 void imi_limit_reset(imi_limit_t *limit) {
@@ -84,11 +96,8 @@ void imi_limit_reset(imi_limit_t *limit) {
         ticket->limit = NULL;
         imi_list_remove(&ticket->link);
     }
-    if (limit->timer != NULL) {
-        const imagine_io_t *io = imagine_io(limit->im);
-        io->timer_cancel(io->context, limit->timer);
-        limit->timer = NULL;
-    }
+    stop_timer(limit, &limit->timer);
+    stop_timer(limit, &limit->behind_timer);
     while ((window = oldest(limit)) != NULL)
         drop(limit, window);
     imi_map_reset(&limit->windows);
@@ -114,6 +123,7 @@ static window_t *add_window(imi_limit_t *limit, const char key[KEY_SIZE]) {
         return NULL;
     }
     imi_list_init(&window->link);
+    imi_list_init(&window->behind);
     return window;
 }
 
@@ -127,6 +137,7 @@ static void open_window(imi_limit_t *limit, window_t *window, int64_t minute, ui
     window->ends_unix_ms = now_unix_ms + left_ms;
     window->count = 0;
     window->untold = 0;
+    window->known_at_ms = 0;
     imi_list_remove(&window->link);
     imi_list_append(&limit->by_age, &window->link);
 }
@@ -220,12 +231,33 @@ static imi_limit_ticket_t *tell(imi_limit_t *limit, store_t store, window_t *win
     return ticket;
 }
 
-static bool start_timer(imi_limit_t *limit, uint64_t delay_ms) {
+/* So far from the limit that it does not matter what other instances have counted since the storage
+ * was asked, nor what one that dies did not tell. */
+static bool is_far(const window_t *window, uint32_t count_max, uint64_t now_ms) {
+    return count_max - window->count >= IMI_LIMIT_FAR && window->known_at_ms != 0 &&
+           now_ms - window->known_at_ms < IMI_LIMIT_FRESH_MS;
+}
+
+static bool start_timer(imi_limit_t *limit, imagine_timer_t **timer, uint64_t delay_ms,
+                        void (*on_due)(void *user)) {
     const imagine_io_t *io = imagine_io(limit->im);
-    if (limit->timer == NULL &&
-        io->timer_start(io->context, delay_ms, on_time, limit, &limit->timer) != 0)
-        limit->timer = NULL;
-    return limit->timer != NULL;
+    if (*timer == NULL && io->timer_start(io->context, delay_ms, on_due, limit, timer) != 0)
+        *timer = NULL;
+    return *timer != NULL;
+}
+
+static void on_behind(void *user) {
+    imi_limit_t *limit = user;
+    const imagine_io_t *io = imagine_io(limit->im);
+    uint64_t now_ms = io->now_ms(io->context);
+    store_t store = find_store(limit);
+    limit->behind_timer = NULL;
+    while (!imi_list_is_empty(&limit->behind)) {
+        window_t *window = IMI_CONTAINER(limit->behind.next, window_t, behind);
+        imi_list_remove(&window->behind);
+        if (store.driver != NULL && !limit->is_alone && window->untold > 0)
+            (void)tell(limit, store, window, now_ms);
+    }
 }
 
 /* Once running the timer is left to run: it costs one start in 250 ms instead of one per call. */
@@ -241,7 +273,8 @@ static void on_time(void *user) {
         imi_limit_ticket_t *ticket =
             IMI_CONTAINER(limit->waiting.next, imi_limit_ticket_t, waiting);
         uint64_t deadline_at_ms = ticket->asked_at_ms + IMI_LIMIT_WAIT_MS;
-        if (deadline_at_ms > now_ms && start_timer(limit, deadline_at_ms - now_ms))
+        if (deadline_at_ms > now_ms &&
+            start_timer(limit, &limit->timer, deadline_at_ms - now_ms, on_time))
             break;
         imi_list_remove(&ticket->waiting);
         imi_list_append(&late, &ticket->waiting);
@@ -260,9 +293,14 @@ static void learn(imi_limit_t *limit, const imi_limit_ticket_t *ticket, int stat
     uint32_t count_max = limit->limits[(int)ticket->key[0]];
     if (window == NULL || window->minute != ticket->minute)
         return;
-    if (status != 0)
+    if (status != 0) {
         window->untold += ticket->amount;
-    else if (value > window->count)
+        return;
+    }
+    window->known_at_ms = ticket->asked_at_ms;
+    if (value < count_max) /* what it does not know yet comes on top */
+        value += window->untold;
+    if (value > window->count)
         window->count = value < count_max ? (uint32_t)value : count_max;
 }
 
@@ -319,12 +357,18 @@ static bool ask(imi_limit_t *limit, store_t store, window_t *window,
     window->untold++;
     if (was_alone && (limit->probe != NULL || now_ms < limit->alone_until_ms))
         return false;
+    if (!was_alone && is_far(window, verdict->limit, now_ms) &&
+        start_timer(limit, &limit->behind_timer, IMI_LIMIT_BEHIND_MS, on_behind)) {
+        imi_list_remove(&window->behind);
+        imi_list_append(&limit->behind, &window->behind);
+        return false;
+    }
     ticket = tell(limit, store, window, now_ms);
     if (ticket == NULL)
         return false;
     if (was_alone)
         limit->probe = ticket;
-    if (was_alone || !start_timer(limit, IMI_LIMIT_WAIT_MS))
+    if (was_alone || !start_timer(limit, &limit->timer, IMI_LIMIT_WAIT_MS, on_time))
         return false; /* it goes out all the same */
     ticket->verdict = *verdict;
     ticket->decided = decided;

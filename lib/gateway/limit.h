@@ -1,8 +1,10 @@
 /* limit.h: how often a caller may call: fixed windows of a minute. They are counted in memory and,
  * where the client's storage is shared and adds in one step, there too: then all instances together
- * keep to one limit, and the verdict comes with the storage's answer. Nobody waits longer than
- * IMI_LIMIT_WAIT_MS for it, and a storage that was too late, or failed, is left alone for
- * IMI_LIMIT_ALONE_MS: until then memory decides, and what it counts is told later. */
+ * keep to one limit, and the verdict comes with the storage's answer; but where thousands of calls
+ * are left (limits above IMI_LIMIT_FAR only), memory answers and the storage is told a moment
+ * later, once for all calls of that moment. Nobody waits longer than IMI_LIMIT_WAIT_MS for it, and
+ * a storage that was too late, or failed, is left alone for IMI_LIMIT_ALONE_MS: until then memory
+ * decides, and what it counts is told later. */
 #ifndef IMI_GATEWAY_LIMIT_H
 #define IMI_GATEWAY_LIMIT_H
 
@@ -22,6 +24,9 @@ enum {
     IMI_LIMIT_CALLERS_MAX = 65536,
     IMI_LIMIT_WAIT_MS = 200, /* all who waited go on at once then: within 250 ms */
     IMI_LIMIT_ALONE_MS = 5000,
+    IMI_LIMIT_FAR = 10000,    /* calls that are left */
+    IMI_LIMIT_FRESH_MS = 100, /* so old may be what the storage said */
+    IMI_LIMIT_BEHIND_MS = 20, /* until it is told */
 };
 
 typedef enum imi_limit_kind {
@@ -51,12 +56,14 @@ typedef struct imi_limit {
     imi_map_t windows;                     /* kind and caller -> window_t */
     imi_list_t by_age;                     /* the window that ends first is in front */
 
-    imi_list_t tickets;        /* all that the storage has not answered */
-    imi_list_t waiting;        /* of these, those whose verdict is awaited, in order of asking */
-    imagine_timer_t *timer;    /* for the first that waits, or one before it; NULL: not running */
-    bool is_alone;             /* the storage failed: memory decides */
-    uint64_t alone_until_ms;   /* then the storage is tried again, by */
-    imi_limit_ticket_t *probe; /* one ticket that nobody waits for */
+    imi_list_t tickets;     /* all that the storage has not answered */
+    imi_list_t waiting;     /* of these, those whose verdict is awaited, in order of asking */
+    imagine_timer_t *timer; /* for the first that waits, or one before it; NULL: not running */
+    imi_list_t behind;      /* windows of whose calls the storage is told soon */
+    imagine_timer_t *behind_timer; /* NULL: there are none */
+    bool is_alone;                 /* the storage failed: memory decides */
+    uint64_t alone_until_ms;       /* then the storage is tried again, by */
+    imi_limit_ticket_t *probe;     /* one ticket that nobody waits for */
 } imi_limit_t;
 
 /* Must not move afterwards. The seed keeps strangers from choosing colliding callers. `im` (NULL:

@@ -620,18 +620,164 @@ START_TEST(another_storage_takes_over) {
 END_TEST
 
 START_TEST(without_memory_calls_are_counted_or_let_through) {
+    const uint32_t count_max = _i == 0 ? 5 : 2 * IMI_LIMIT_FAR;
     bool has_failed = true;
     for (size_t fail_at = 1; has_failed; fail_at++) {
         failing_mem_t failing;
         world_t world;
         failing_mem_init(&failing, fail_at);
-        world_open_with(&world, &failing.mem, 5);
-        for (int i = 0; i < 3; i++)
+        world_open_with(&world, &failing.mem, count_max);
+        for (int i = 0; i < 4; i++)
             ck_assert(!call_and_wait(&world.instances[i % 2])->verdict.is_over);
         has_failed = failing.has_failed;
         world_close(&world);
         ck_assert_uint_eq(failing.live_count, 0);
     }
+}
+END_TEST
+
+/* ---- far from the limit ------------------------------------------------------------------------
+ */
+
+typedef struct tally {
+    uint32_t served, over, least_remaining;
+} tally_t;
+
+static void on_tallied(const imi_limit_verdict_t *verdict, void *user) {
+    tally_t *tally = user;
+    if (verdict->is_over)
+        tally->over++;
+    else
+        tally->served++;
+    if (verdict->remaining < tally->least_remaining)
+        tally->least_remaining = verdict->remaining;
+}
+
+/* One call more; true: it has its answer. */
+static bool call_often(instance_t *instance, tally_t *tally) {
+    const imagine_io_t *io = instance->world->io;
+    imi_limit_ticket_t *ticket = NULL;
+    imi_caller_t caller;
+    imi_caller_find(&caller, NULL, "192.0.2.1", NULL, 0, false);
+    imi_limit_count(&instance->limit, IMI_LIMIT_POST, &caller, io->now_ms(io->context),
+                    io->unix_ms(io->context), on_tallied, tally, &ticket);
+    return ticket == NULL;
+}
+
+START_TEST(far_from_the_limit_nobody_waits_and_one_round_trip_tells_all) {
+    world_t world;
+    instance_t *a = &world.instances[0], *b = &world.instances[1];
+    tally_t tally = {.least_remaining = UINT32_MAX};
+    world_open(&world, 20000);
+    ck_assert_uint_eq(call_and_wait(a)->verdict.remaining, 19999);
+    for (int i = 0; i < 500; i++)
+        ck_assert(call_often(a, &tally));
+    ck_assert_uint_eq(tally.least_remaining, 19499);
+    ck_assert_uint_eq(a->asked, 1);
+    virtual_io_advance(world.virtual, IMI_LIMIT_BEHIND_MS + a->delay_ms);
+    ck_assert_uint_eq(a->asked, 2);
+    ck_assert_int_eq(world.shelf.values[0], 501);
+    ck_assert_uint_eq(call_and_wait(b)->verdict.remaining, 19498);
+    ck_assert_uint_eq(tally.served, 500);
+    world_close(&world);
+}
+END_TEST
+
+START_TEST(a_limit_that_is_not_far_is_always_waited_for) {
+    world_t world;
+    instance_t *a = &world.instances[0];
+    tally_t tally = {.least_remaining = UINT32_MAX};
+    world_open(&world, IMI_LIMIT_FAR + 3);
+    call_and_wait(a);
+    ck_assert(call_often(a, &tally));
+    ck_assert(call_often(a, &tally));
+    for (int i = 0; i < 5; i++) /* fewer than IMI_LIMIT_FAR are left */
+        ck_assert(!call_often(a, &tally));
+    virtual_io_advance(world.virtual, IMI_LIMIT_WAIT_MS);
+    ck_assert_uint_eq(tally.served, 7);
+    ck_assert_uint_eq(tally.least_remaining, IMI_LIMIT_FAR + 3 - 8);
+    ck_assert_int_eq(world.shelf.values[0], 8);
+    world_close(&world);
+}
+END_TEST
+
+START_TEST(what_is_known_of_the_others_grows_stale) {
+    world_t world;
+    instance_t *a = &world.instances[0];
+    tally_t tally = {.least_remaining = UINT32_MAX};
+    world_open(&world, 20000);
+    call_and_wait(a);
+    virtual_io_advance(world.virtual, IMI_LIMIT_FRESH_MS - a->delay_ms - 1);
+    ck_assert(call_often(a, &tally));
+    virtual_io_advance(world.virtual, IMI_LIMIT_BEHIND_MS + IMI_LIMIT_FRESH_MS);
+    ck_assert(!call_often(a, &tally));
+    virtual_io_advance(world.virtual, IMI_LIMIT_WAIT_MS);
+    ck_assert_uint_eq(tally.served, 2);
+    ck_assert_uint_eq(tally.least_remaining, 20000 - 3);
+    world_close(&world);
+}
+END_TEST
+
+/* Both are fast, and neither knows what the other has counted in the last moment. */
+START_TEST(two_fast_instances_keep_to_a_high_limit_exactly) {
+    world_t world;
+    tally_t tally = {.least_remaining = UINT32_MAX};
+    const uint32_t count_max = IMI_LIMIT_FAR + 3000;
+    uint32_t calls = 0;
+    world_open(&world, count_max);
+    world.instances[1].delay_ms = 17;
+    for (; calls < count_max + 2000; calls++) {
+        (void)call_often(&world.instances[calls % 3 == 0], &tally);
+        if (calls % 20 == 0)
+            virtual_io_advance(world.virtual, 1);
+    }
+    virtual_io_advance(world.virtual, IMI_LIMIT_WAIT_MS);
+    ck_assert_uint_eq(tally.served, count_max);
+    ck_assert_uint_eq(tally.over, calls - count_max);
+    ck_assert_uint_lt(world.instances[0].asked + world.instances[1].asked, IMI_LIMIT_FAR + 1000);
+    ck_assert_uint_eq(lines(&world, "limit.alone"), 0);
+    world_close(&world);
+}
+END_TEST
+
+START_TEST(what_a_failed_storage_was_to_be_told_is_told_later) {
+    world_t world;
+    instance_t *a = &world.instances[0];
+    tally_t tally = {.least_remaining = UINT32_MAX};
+    world_open(&world, 20000);
+    call_and_wait(a);
+    a->status = failure_cases[_i].status;
+    a->refusal = failure_cases[_i].refusal;
+    for (int i = 0; i < 10; i++)
+        ck_assert(call_often(a, &tally));
+    virtual_io_advance(world.virtual, IMI_LIMIT_BEHIND_MS + a->delay_ms);
+    ck_assert_uint_eq(a->asked, 2);
+    ck_assert_uint_eq(lines(&world, "limit.alone"), 1);
+    for (int i = 0; i < 10; i++)
+        ck_assert(call_often(a, &tally));
+    virtual_io_advance(world.virtual, IMI_LIMIT_ALONE_MS);
+    ck_assert_uint_eq(a->asked, 2);
+    a->status = a->refusal = 0;
+    ck_assert(call_often(a, &tally));
+    virtual_io_advance(world.virtual, 10);
+    ck_assert_int_eq(world.shelf.values[0], 22);
+    ck_assert_uint_eq(tally.served, 21);
+    world_close(&world);
+}
+END_TEST
+
+START_TEST(a_limiter_may_go_before_it_has_told) {
+    world_t world;
+    instance_t *a = &world.instances[0];
+    tally_t tally = {.least_remaining = UINT32_MAX};
+    world_open(&world, 20000);
+    call_and_wait(a);
+    ck_assert(call_often(a, &tally));
+    imi_limit_reset(&a->limit);
+    imi_limit_init(&a->limit, NULL, a->im, seed, 5, 0);
+    virtual_io_advance(world.virtual, 1000);
+    ck_assert_uint_eq(a->asked, 1);
+    world_close(&world);
 }
 END_TEST
 
@@ -752,7 +898,16 @@ static Suite *limit_suite(void) {
     tcase_add_test(tcase, who_has_left_is_not_told);
     tcase_add_test(tcase, a_limiter_may_go_before_its_answers);
     tcase_add_test(tcase, another_storage_takes_over);
-    tcase_add_test(tcase, without_memory_calls_are_counted_or_let_through);
+    tcase_add_loop_test(tcase, without_memory_calls_are_counted_or_let_through, 0, 2);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("far from the limit");
+    tcase_add_test(tcase, far_from_the_limit_nobody_waits_and_one_round_trip_tells_all);
+    tcase_add_test(tcase, a_limit_that_is_not_far_is_always_waited_for);
+    tcase_add_test(tcase, what_is_known_of_the_others_grows_stale);
+    tcase_add_test(tcase, two_fast_instances_keep_to_a_high_limit_exactly);
+    tcase_add_loop_test(tcase, what_a_failed_storage_was_to_be_told_is_told_later, 0,
+                        sizeof(failure_cases) / sizeof(failure_cases[0]));
+    tcase_add_test(tcase, a_limiter_may_go_before_it_has_told);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("in a gateway");
     tcase_add_loop_test(tcase, a_request_waits_for_its_count_and_no_longer, 0,
