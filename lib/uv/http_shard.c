@@ -17,8 +17,7 @@
 
 enum {
     SHARD_FULL = 100,           /* exchanges in one shard before the next one is used */
-    KEPT_COUNT = 4,             /* shards that keep their connections as long as they may */
-    CROWD_IDLE_MS = 5000,       /* how long the others do */
+    CROWD_IDLE_MS = 5000,       /* how long shards but the first keep their connections */
     CONNECTIONS_KEPT_MAX = 256, /* in one shard; well above what is in use, or curl closes early */
 };
 
@@ -198,7 +197,7 @@ void imi_shard_leave(imagine_http_exchange_t *exchange) {
         return;
     imi_list_remove(&shard->due_node);
     imi_alarm_set(http->uv, &shard->alarm,
-                  shard->index < KEPT_COUNT ? IMI_CONNECTION_IDLE_MAX_S * 1000 : CROWD_IDLE_MS);
+                  shard->index == 0 ? IMI_CONNECTION_IDLE_MAX_S * 1000 : CROWD_IDLE_MS);
 }
 
 void imi_shard_resume(imagine_http_exchange_t *exchange) {

@@ -148,7 +148,7 @@ function nginxConf(name, body) {
   const file = path.join(folder, "nginx.conf");
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((kind) => `${kind}_temp_path ${folder}/${kind};`).join("\n");
   writeFileSync(file, `daemon off; pid ${folder}/pid; error_log ${folder}/error.log; worker_processes 1; worker_rlimit_nofile ${files};
-events { worker_connections ${Math.min(60000, files - 100)}; }
+events { worker_connections ${files * 2}; } # when a sixteenth is left, it closes idle ones
 http { ${temporary} access_log ${folder}/access.log; keepalive_requests 1000000000; keepalive_timeout 3600; proxy_read_timeout 60;
 ${body} }
 `);
