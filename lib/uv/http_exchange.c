@@ -251,11 +251,12 @@ static curl_socket_t on_open_socket(void *user, curlsocktype purpose,
         exchange->open_errno = errno;
         return CURL_SOCKET_BAD;
     }
-    if (imi_watch_begin(&exchange->http->watches, fd) != 0) {
+    if (imi_watch_begin(&exchange->http->watches, fd, exchange) != 0) {
         set_failure(exchange, IMAGINE_ENOMEM, "out of memory");
         close(fd);
         return CURL_SOCKET_BAD;
     }
+    exchange->opened[exchange->opened_count++ % IMI_OPENED_KEPT] = fd;
     return fd;
 }
 

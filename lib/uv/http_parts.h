@@ -25,7 +25,8 @@
 
 enum {
     IMI_SHARD_COUNT = 128,
-    IMI_GOAWAYS_KEPT = 8,           /* in one shard; they matter until their connection is closed */
+    IMI_OPENED_KEPT = 2,  /* sockets of one exchange: curl has one of each family connect at once */
+    IMI_GOAWAYS_KEPT = 8, /* in one shard; they matter until their connection is closed */
     IMI_EASY_KEPT_MAX = 256,        /* unused easy handles, some 6 KiB each */
     IMI_CONNECTION_IDLE_MAX_S = 55, /* servers and balancers close after 60 and more, mostly */
 };
@@ -98,6 +99,8 @@ struct imagine_http_exchange {
     uint32_t attempt_count;
     int failure; /* what we end it with, whatever curl makes of it */
     int open_errno;
+    int opened[IMI_OPENED_KEPT]; /* a ring of its sockets, which may be closed by now */
+    uint32_t opened_count;       /* so far */
     bool is_body_copied;
     bool is_head_request;
     bool is_head_done;

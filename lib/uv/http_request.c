@@ -16,6 +16,7 @@ enum {
     TCP_KEEPALIVE_S = 60,       /* a picture can take minutes, and routers forget */
     CONNECT_TIMEOUT_MS = 10000, /* defaults of imagine_http_request_t */
     STALL_TIMEOUT_MS = 30000,
+    CURL_BEHIND_MS = 1000, /* for connecting */
 };
 
 /* ---- easy handles ------------------------------------------------------------------------- */
@@ -244,8 +245,10 @@ static int set_options(imagine_http_exchange_t *exchange, const imagine_http_req
                                           : (long)CURL_HTTP_VERSION_1_1);
     err |= (int)curl_easy_setopt(easy, CURLOPT_PIPEWAIT, is_https ? 1L : 0L);
     err |= (int)curl_easy_setopt(easy, CURLOPT_URL, request->url);
+    /* curl divides it among the addresses of a name. Ours comes first: curl closes a socket before
+     * it says so, see watch.c. */
     err |= (int)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-                                 (long)exchange->limits.connect_timeout_ms);
+                                 (long)exchange->limits.connect_timeout_ms + CURL_BEHIND_MS);
     err |= (int)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, put_headers(writer, request, has_body));
     if (has_body)
         err |= set_body(exchange, request, writer);

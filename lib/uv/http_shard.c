@@ -190,6 +190,8 @@ void imi_shard_leave(imagine_http_exchange_t *exchange) {
         return;
     if (exchange->is_held)
         drop_held(exchange);
+    for (uint32_t i = 0; i < exchange->opened_count && i < IMI_OPENED_KEPT; i++)
+        imi_watch_give_up(&http->watches, exchange->opened[i], exchange);
     curl_multi_remove_handle(shard->multi, exchange->easy);
     if (shard->index < http->first_open)
         http->first_open = shard->index;

@@ -5,11 +5,12 @@
  *   parked --event (the peer left, mostly)--> silent: stopped until the next set
  *   end (about to be closed) from anywhere
  *
- * A watch must never outlive its descriptor, whose number the system gives to the next one. curl
- * announces the end of a connection that was made (CURLOPT_CLOSESOCKETFUNCTION), but closes a
- * socket that lost the race to connect without a word, and so the pair of a resolver thread. What
- * is not known to be a made connection is therefore never parked; and only of a made one does curl
- * want to read. */
+ * A watch must never outlive its descriptor, whose number the system gives to the next one: to any
+ * thread, and epoll would be asked about that one. curl announces the end of a connection that was
+ * made (CURLOPT_CLOSESOCKETFUNCTION), but closes a socket that was not connected yet without a
+ * word, and so the pair of a resolver thread; it says afterwards that it wants no events of it.
+ * What is not known to be a made connection is therefore never parked, and goes before curl hears
+ * that its exchange is given up. Only of a made one does curl want to read. */
 #include "uv/watch.h"
 
 #include <stdint.h>
@@ -25,11 +26,11 @@ struct imi_watch {
     uv_poll_t poll;
     imi_watches_t *watches;
     void *owner;
+    const void *opener; /* NULL: imi_watch_end() will not come */
     int fd;
-    int wanted;        /* IMI_WATCH_… */
-    int armed;         /* what `poll` waits for */
-    bool is_announced; /* imi_watch_end() will come */
-    bool was_read;     /* a made connection */
+    int wanted;    /* IMI_WATCH_… */
+    int armed;     /* what `poll` waits for */
+    bool was_read; /* a made connection */
 };
 
 _Static_assert((int)IMI_WATCH_READABLE == (int)UV_READABLE &&
@@ -130,7 +131,7 @@ static void on_poll(uv_poll_t *poll, int status, int events) {
         arm(watch, watch->wanted);
 }
 
-int imi_watch_begin(imi_watches_t *watches, int fd) {
+int imi_watch_begin(imi_watches_t *watches, int fd, const void *opener) {
     imi_watch_t *stale = find(watches, fd);
     imi_watch_t *watch = NULL;
     void *owner = stale == NULL ? NULL : stale->owner;
@@ -140,7 +141,7 @@ int imi_watch_begin(imi_watches_t *watches, int fd) {
     watch = add(watches, fd);
     if (watch == NULL)
         return -1;
-    watch->is_announced = true;
+    watch->opener = opener;
     /* curl compares numbers too: when it wants of this socket what it wanted of the one before, it
      * does not ask again. */
     watch->owner = owner;
@@ -152,6 +153,12 @@ int imi_watch_begin(imi_watches_t *watches, int fd) {
 void imi_watch_end(imi_watches_t *watches, int fd) {
     imi_watch_t *watch = find(watches, fd);
     if (watch != NULL)
+        drop(watch);
+}
+
+void imi_watch_give_up(imi_watches_t *watches, int fd, const void *opener) {
+    imi_watch_t *watch = find(watches, fd);
+    if (watch != NULL && watch->opener == opener && !watch->was_read)
         drop(watch);
 }
 
@@ -173,6 +180,6 @@ void imi_watch_clear(imi_watches_t *watches, int fd) {
     if (watch == NULL)
         return;
     watch->wanted = 0;
-    if (!watch->is_announced || !watch->was_read)
+    if (watch->opener == NULL || !watch->was_read)
         drop(watch);
 }

@@ -22,9 +22,13 @@ typedef struct imi_watches {
 void imi_watches_init(imi_watches_t *watches, imi_uv_t *uv, imi_watch_cb on_event);
 void imi_watches_reset(imi_watches_t *watches); /* closes what is left */
 
-/* A socket was opened, and imi_watch_end() will be called before it is closed. -1: no memory. */
-int imi_watch_begin(imi_watches_t *watches, int fd);
+/* A socket was opened, and imi_watch_end() will be called before it is closed, if it was connected.
+ * -1: no memory. */
+int imi_watch_begin(imi_watches_t *watches, int fd, const void *opener);
 void imi_watch_end(imi_watches_t *watches, int fd);
+/* Its opener goes: if it is still that one's and was not connected, it will be closed without a
+ * word. */
+void imi_watch_give_up(imi_watches_t *watches, int fd, const void *opener);
 
 /* `owner` wants these events of the descriptor. -1: no memory. */
 int imi_watch_set(imi_watches_t *watches, int fd, int events, void *owner);

@@ -2,10 +2,16 @@
  * told when it breaks, and that a request is never carried out twice. */
 #include "imagine/io.h"
 
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "support/check_main.h"
@@ -512,6 +518,83 @@ START_TEST(what_never_connects_has_not_left) {
 }
 END_TEST
 
+/* A number may have gone to another thread as soon as it was closed: epoll must not hear of it. */
+static int closed_number_count;
+
+__attribute__((visibility("default"))) int epoll_ctl(int epoll_fd, int operation, int fd,
+                                                     struct epoll_event *event) {
+    int result = (int)syscall(SYS_epoll_ctl, epoll_fd, operation, fd, event);
+    if (result != 0 && errno == EBADF)
+        closed_number_count++;
+    return result;
+}
+
+/* Who connects to it waits for as long as these are open. */
+static void open_full_server(int out[3], char *url, size_t url_size) {
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t size = sizeof(address);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_ge(out[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), 0);
+    ck_assert_int_eq(bind(out[0], (struct sockaddr *)&address, size), 0);
+    ck_assert_int_eq(listen(out[0], 0), 0);
+    ck_assert_int_eq(getsockname(out[0], (struct sockaddr *)&address, &size), 0);
+    for (int i = 1; i < 3; i++)
+        (void)connect(out[i], (struct sockaddr *)&address, size);
+    snprintf(url, url_size, "http://127.0.0.1:%d/", ntohs(address.sin_port));
+}
+
+/* The kernel asks once more after a second, and is refused then. */
+static void refuse(void) {
+    fetch_t fetch = {0};
+    char url[64];
+    int fds[3];
+    open_full_server(fds, url, sizeof(url));
+    start_fetch(&fetch, url);
+    for (int i = 0; i < 20; i++)
+        uv_run(io->loop, UV_RUN_NOWAIT);
+    ck_assert(!fetch.is_done);
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+    uv_host_run_until(&fetch.is_done);
+    ck_assert_str_eq(fetch.message, "connection refused");
+}
+
+static void give_up(void) {
+    fetch_t fetch = {0};
+    char url[64];
+    int fds[3];
+    open_full_server(fds, url, sizeof(url));
+    start_fetch(&fetch, url);
+    for (int i = 0; i < 20; i++)
+        uv_run(io->loop, UV_RUN_NOWAIT);
+    ck_assert(!fetch.is_done);
+    io->http_cancel(io->context, fetch.exchange);
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+}
+
+static void wait_too_long(void) {
+    fetch_t fetch = {.request.connect_timeout_ms = 50};
+    char url[64];
+    int fds[3];
+    open_full_server(fds, url, sizeof(url));
+    start_fetch(&fetch, url);
+    uv_host_run_until(&fetch.is_done);
+    ck_assert_str_eq(fetch.message, "no connection within 50 ms");
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+}
+
+static void (*const unconnected_cases[])(void) = {refuse, give_up, wait_too_long};
+
+START_TEST(a_socket_that_never_connected_is_forgotten_before_it_is_closed) {
+    int count_before = closed_number_count; /* _i walks unconnected_cases */
+    unconnected_cases[_i]();
+    ck_assert_int_eq(closed_number_count, count_before);
+}
+END_TEST
+
 START_TEST(a_name_of_nobody_is_told) {
     fetch_t fetch = {.request.connect_timeout_ms = 3000};
     start_fetch(&fetch, "http://no-such-name.invalid/");
@@ -909,6 +992,8 @@ static TCase *plain_tests(void) {
     tcase_add_test(tests, many_exchanges_at_once_all_end);
     tcase_add_test(tests, a_crowd_leaves_its_connections_to_the_next);
     tcase_add_test(tests, what_never_connects_has_not_left);
+    tcase_add_loop_test(tests, a_socket_that_never_connected_is_forgotten_before_it_is_closed, 0,
+                        COUNT_OF(unconnected_cases));
     tcase_add_test(tests, a_name_of_nobody_is_told);
     tcase_add_test(tests, a_cancel_does_not_wait_for_the_resolver);
     tcase_add_test(tests, a_refused_first_address_is_followed_by_the_next);

@@ -62,7 +62,7 @@ START_TEST(events_reach_their_owner) {
     owner_t owner = {0};
     int fds[2];
     make_pair(fds);
-    ck_assert_int_eq(imi_watch_begin(&watches, fds[0]), 0);
+    ck_assert_int_eq(imi_watch_begin(&watches, fds[0], &loop), 0);
     ck_assert_int_eq(imi_watch_set(&watches, fds[0], IMI_WATCH_WRITABLE, &owner), 0);
     turn();
     ck_assert_int_ge(owner.event_count, 1);
@@ -86,7 +86,7 @@ START_TEST(a_parked_connection_is_silent_and_wakes_again) {
     owner_t second = {0};
     int fds[2];
     make_pair(fds);
-    ck_assert_int_eq(imi_watch_begin(&watches, fds[0]), 0);
+    ck_assert_int_eq(imi_watch_begin(&watches, fds[0], &loop), 0);
     ck_assert_int_eq(imi_watch_set(&watches, fds[0], IMI_WATCH_READABLE, &first), 0);
     imi_watch_clear(&watches, fds[0]);
     say(fds[1]);
@@ -107,13 +107,13 @@ START_TEST(a_socket_that_takes_over_a_number_is_heard) {
     int fds[2];
     int next[2];
     make_pair(fds);
-    ck_assert_int_eq(imi_watch_begin(&watches, fds[0]), 0);
+    ck_assert_int_eq(imi_watch_begin(&watches, fds[0], &loop), 0);
     ck_assert_int_eq(imi_watch_set(&watches, fds[0], IMI_WATCH_READABLE, &owner), 0);
     close(fds[0]); /* without a word */
     close(fds[1]);
     make_pair(next);
     ck_assert_int_eq(next[0], fds[0]);
-    ck_assert_int_eq(imi_watch_begin(&watches, next[0]), 0); /* nothing is wanted of it anew */
+    ck_assert_int_eq(imi_watch_begin(&watches, next[0], &loop), 0); /* nothing is wanted anew */
     say(next[1]);
     turn();
     ck_assert_int_ge(owner.event_count, 1);
@@ -139,7 +139,7 @@ START_TEST(what_may_be_closed_unseen_is_not_parked) { /* _i walks forgotten_case
     int next[2];
     make_pair(fds);
     if (forgotten_cases[_i].is_announced)
-        ck_assert_int_eq(imi_watch_begin(&watches, fds[0]), 0);
+        ck_assert_int_eq(imi_watch_begin(&watches, fds[0], &loop), 0);
     ck_assert_int_eq(imi_watch_set(&watches, fds[0], forgotten_cases[_i].events, &owner), 0);
     imi_watch_clear(&watches, fds[0]);
     turn();
@@ -156,12 +156,41 @@ START_TEST(what_may_be_closed_unseen_is_not_parked) { /* _i walks forgotten_case
 }
 END_TEST
 
+static const struct {
+    const char *name;
+    const void *opener;
+    int events;
+    bool goes;
+} given_up_cases[] = {
+    {"never connected", &loop, IMI_WATCH_WRITABLE, true},
+    {"another one's by now", &uv, IMI_WATCH_WRITABLE, false},
+    {"a made connection", &loop, IMI_WATCH_READABLE, false},
+};
+
+START_TEST(
+    a_socket_is_forgotten_when_its_opener_gives_up_connecting) { /* _i walks given_up_cases */
+    owner_t owner = {0};
+    int fds[2];
+    make_pair(fds);
+    ck_assert_int_eq(imi_watch_begin(&watches, fds[0], given_up_cases[_i].opener), 0);
+    ck_assert_int_eq(imi_watch_set(&watches, fds[0], given_up_cases[_i].events, &owner), 0);
+    imi_watch_give_up(&watches, fds[0], &loop);
+    say(fds[1]);
+    turn();
+    ck_assert_int_eq(owner.event_count == 0, given_up_cases[_i].goes);
+    imi_watch_end(&watches, fds[0]);
+    close(fds[0]);
+    close(fds[1]);
+}
+END_TEST
+
 START_TEST(what_nobody_watches_can_be_cleared_and_ended) {
     imi_watch_clear(&watches, 5);
     imi_watch_end(&watches, 5);
     imi_watch_end(&watches, -1);
+    imi_watch_give_up(&watches, 5, &loop);
     imi_watch_clear(&watches, 1 << 20);
-    ck_assert_int_eq(imi_watch_begin(&watches, -1), -1);
+    ck_assert_int_eq(imi_watch_begin(&watches, -1, &loop), -1);
 }
 END_TEST
 
@@ -174,6 +203,8 @@ static Suite *uv_watch_suite(void) {
     tcase_add_test(tests, a_socket_that_takes_over_a_number_is_heard);
     tcase_add_loop_test(tests, what_may_be_closed_unseen_is_not_parked, 0,
                         sizeof(forgotten_cases) / sizeof(forgotten_cases[0]));
+    tcase_add_loop_test(tests, a_socket_is_forgotten_when_its_opener_gives_up_connecting, 0,
+                        sizeof(given_up_cases) / sizeof(given_up_cases[0]));
     tcase_add_test(tests, what_nobody_watches_can_be_cleared_and_ended);
     suite_add_tcase(suite, tests);
     return suite;
