@@ -495,7 +495,8 @@ static void begin_request(imagine_http1_t *http1, imi_http1_head_t *head) {
 }
 
 static void read_head(imagine_http1_t *http1) {
-    bool is_first = http1->head.size == 0;
+    size_t known_size = http1->head.size;
+    bool is_first = known_size == 0;
     while (is_first && http1->data.size > 0 &&
            (*http1->data.data == '\r' || *http1->data.data == '\n'))
         skip(http1, 1); /* RFC 9112, section 2.2: empty lines before a request are ignored */
@@ -517,6 +518,8 @@ static void read_head(imagine_http1_t *http1) {
     } else if (http1->head.size == HEAD_SIZE_MAX) {
         bool has_line = memchr(http1->head.data, '\n', HEAD_SIZE_MAX) != NULL;
         refuse(http1, has_line ? &imi_http1_large_head : &long_target);
+    } else if (!imi_http1_head_may_go_on(http1->head.data, http1->head.size, known_size)) {
+        refuse(http1, &imi_http1_malformed_head);
     } else if (is_first && !http1->is_fresh) {
         set_deadline(http1, HEAD_TIME_MS);
     }

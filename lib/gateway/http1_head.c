@@ -6,12 +6,14 @@
 
 #include "wire/str.h"
 
-static const imi_refusal_t malformed = {400, IMAGINE_EINVAL, "Bad Request",
-                                        "the request is not well-formed HTTP/1.1"};
 static const imi_refusal_t no_host = {400, IMAGINE_EINVAL, "Bad Request",
                                       "a request needs exactly one Host header"};
+static const imi_refusal_t bad_host = {400, IMAGINE_EINVAL, "Bad Request",
+                                       "the Host header is no host and port"};
 static const imi_refusal_t other_version = {505, IMAGINE_ENOTSUP, "HTTP Version Not Supported",
                                             "only HTTP/1.1 and HTTP/1.0 are spoken here"};
+const imi_refusal_t imi_http1_malformed_head = {400, IMAGINE_EINVAL, "Bad Request",
+                                                "the request is not well-formed HTTP/1.1"};
 const imi_refusal_t imi_http1_large_head = {431, IMAGINE_ETOOLARGE,
                                             "Request Header Fields Too Large",
                                             "the headers are more than 16 KiB or more than 100"};
@@ -23,6 +25,7 @@ static const imi_refusal_t *parse_header(imi_http1_head_t *head, char *line, siz
 /* What the headers say on the way; the rest of it stays in `head`. */
 typedef struct notes {
     size_t host_count;
+    bool has_bad_host;
     bool is_close;
     bool is_keep_alive;
 } notes_t;
@@ -37,7 +40,7 @@ const imi_refusal_t *imi_http1_head_parse(imi_http1_head_t *head, char *text, si
     head->request.headers = head->headers;
     head->is_chunked = head->expects_continue = head->has_length = false;
     head->length = 0;
-    refusal = line == NULL ? &malformed : parse_request_line(head, line, line_size);
+    refusal = line == NULL ? &imi_http1_malformed_head : parse_request_line(head, line, line_size);
     while (refusal == NULL && (line = cut_line(&text, &size, &line_size)) != NULL &&
            line_size > 0) {
         refusal = parse_header(head, line, line_size);
@@ -48,8 +51,10 @@ const imi_refusal_t *imi_http1_head_parse(imi_http1_head_t *head, char *text, si
         return refusal;
     if (notes.host_count > 1 || (notes.host_count == 0 && !head->is_http10))
         return &no_host;
+    if (notes.has_bad_host)
+        return &bad_host;
     if (head->is_chunked && head->is_http10)
-        return &malformed; /* HTTP/1.0 has no chunks */
+        return &imi_http1_malformed_head; /* HTTP/1.0 has no chunks */
     head->expects_continue = head->expects_continue && !head->is_http10;
     head->keeps_alive = !notes.is_close && (!head->is_http10 || notes.is_keep_alive);
     return NULL;
@@ -96,7 +101,7 @@ static const imi_refusal_t *parse_request_line(imi_http1_head_t *head, char *lin
     if (version == NULL || version == target + 1 || !is_token(line, (size_t)(target - line)) ||
         !is_clean(target + 1, (size_t)(version - target - 1), false) ||
         !is_clean(version + 1, (size_t)(end - version - 1), false))
-        return &malformed;
+        return &imi_http1_malformed_head;
     *target++ = '\0';
     *version++ = '\0';
     head->request.method = line;
@@ -104,7 +109,7 @@ static const imi_refusal_t *parse_request_line(imi_http1_head_t *head, char *lin
     head->is_http10 = strcmp(version, "HTTP/1.0") == 0;
     if (head->is_http10 || strcmp(version, "HTTP/1.1") == 0)
         return NULL;
-    return strncmp(version, "HTTP/", 5) == 0 ? &other_version : &malformed;
+    return strncmp(version, "HTTP/", 5) == 0 ? &other_version : &imi_http1_malformed_head;
 }
 
 static const imi_refusal_t *parse_header(imi_http1_head_t *head, char *line, size_t size) {
@@ -113,21 +118,37 @@ static const imi_refusal_t *parse_header(imi_http1_head_t *head, char *line, siz
     if (head->request.header_count == IMI_HTTP1_HEADERS_MAX)
         return &imi_http1_large_head;
     if (colon == NULL || !is_token(line, (size_t)(colon - line)))
-        return &malformed; /* a continued line, too: its blank is no part of a name */
+        return &imi_http1_malformed_head; /* a continued line, too: its blank is no part of a name
+                                           */
     value = imi_slice_trim((imi_slice_t){colon + 1, (size_t)(line + size - colon - 1)});
     if (!is_clean(value.data, value.size, true))
-        return &malformed;
+        return &imi_http1_malformed_head;
     *colon = '\0';
     colon[1 + (value.data - colon - 1) + (ptrdiff_t)value.size] = '\0';
     head->headers[head->request.header_count++] = (imagine_header_t){line, value.data};
     return NULL;
 }
 
+/* The characters of a host and a port (RFC 3986, section 3.2); empty is allowed. */
+static bool is_host(const char *value) {
+    static const char others[] = "-._~%!$&'()*+,;=:[]";
+    for (; *value != '\0'; value++) {
+        bool is_plain =
+            (*value >= '0' && *value <= '9') || ((*value | 32) >= 'a' && (*value | 32) <= 'z');
+        if (!is_plain && strchr(others, *value) == NULL)
+            return false;
+    }
+    return true;
+}
+
 static void read_framing(imi_http1_head_t *head, notes_t *notes, const imagine_header_t *header) {
     const char *value = header->value;
     switch (strlen(header->name)) {
     case 4:
-        notes->host_count += imi_text_equals_nocase(header->name, "host");
+        if (!imi_text_equals_nocase(header->name, "host"))
+            break;
+        notes->host_count++;
+        notes->has_bad_host |= !is_host(value);
         break;
     case 6:
         if (imi_text_equals_nocase(header->name, "expect"))
@@ -152,4 +173,15 @@ static void read_framing(imi_http1_head_t *head, notes_t *notes, const imagine_h
     default:
         break;
     }
+}
+
+bool imi_http1_head_may_go_on(const char *text, size_t size, size_t known_size) {
+    for (size_t i = known_size > 0 ? known_size - 1 : 0; i < size; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c == '\r'   ? i + 1 < size && text[i + 1] != '\n'
+            : c == '\n' ? i == 0 || text[i - 1] != '\r'
+                        : (c < ' ' && c != '\t') || c == 127)
+            return false;
+    }
+    return true;
 }

@@ -29,6 +29,12 @@ typedef struct imi_http1_head {
  * to. NULL, or why it is no request. */
 const imi_refusal_t *imi_http1_head_parse(imi_http1_head_t *head, char *text, size_t size);
 
+/* False: whatever comes behind it, `text` will be no head, so nobody has to wait for its end: the
+ * caller begins with TLS, say, or ends its lines with a line feed alone. The first `known_size`
+ * bytes passed before. */
+bool imi_http1_head_may_go_on(const char *text, size_t size, size_t known_size);
+
+extern const imi_refusal_t imi_http1_malformed_head;
 extern const imi_refusal_t imi_http1_large_head;
 
 #endif

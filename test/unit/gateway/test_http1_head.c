@@ -17,7 +17,11 @@ static const struct {
     {"HTTP/1.0 needs no host", "GET / HTTP/1.0\r\n\r\n", "GET /| 1.0"},
     {"HTTP/1.0 that stays", "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n",
      "GET /|Connection=Keep-Alive| 1.0 keep"},
-    {"blanks around a value", "GET / HTTP/1.1\r\nHost: \t a b \t\r\n\r\n", "GET /|Host=a b| keep"},
+    {"blanks around a value", "GET / HTTP/1.1\r\n" HOST "X: \t a b \t\r\n\r\n",
+     "GET /|Host=a|X=a b| keep"},
+    {"an empty host", "GET / HTTP/1.1\r\nHost:\r\n\r\n", "GET /|Host=| keep"},
+    {"a host of IPv6", "GET / HTTP/1.1\r\nHost: [2001:DB8::1]:80\r\n\r\n",
+     "GET /|Host=[2001:DB8::1]:80| keep"},
     {"an empty value", "GET / HTTP/1.1\r\n" HOST "X:\r\n\r\n", "GET /|Host=a|X=| keep"},
     {"a colon in a value", "GET / HTTP/1.1\r\nHost: a:80\r\n\r\n", "GET /|Host=a:80| keep"},
     {"bytes that are not ASCII", "GET /\xc3\xa4 HTTP/1.1\r\n" HOST "X: \xc3\xa4\r\n\r\n",
@@ -47,6 +51,10 @@ static const struct {
     {"a blank behind the version", "GET / HTTP/1.1 \r\n" HOST "\r\n", "400"},
     {"no host", "GET / HTTP/1.1\r\nX: y\r\n\r\n", "400"},
     {"two hosts", "GET / HTTP/1.1\r\n" HOST HOST "\r\n", "400"},
+    {"a host of two words", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", "400"},
+    {"a host with a path", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", "400"},
+    {"a host with a user", "GET / HTTP/1.0\r\nHost: u@a\r\n\r\n", "400"},
+    {"a host that is not ASCII", "GET / HTTP/1.1\r\nHost: \xc3\xa4\r\n\r\n", "400"},
     {"a header without a colon", "GET / HTTP/1.1\r\n" HOST "X\r\n\r\n", "400"},
     {"a header without a name", "GET / HTTP/1.1\r\n" HOST ": x\r\n\r\n", "400"},
     {"a blank in front of the colon", "GET / HTTP/1.1\r\n" HOST "X : y\r\n\r\n", "400"},
@@ -86,6 +94,42 @@ START_TEST(a_head_is_taken_apart_or_refused) { /* _i walks cases */
 }
 END_TEST
 
+START_TEST(what_may_become_a_head_is_waited_for) { /* _i walks cases */
+    const char *text = cases[_i].text;
+    size_t size = strlen(text);
+    bool may_go_on = true;
+    for (size_t i = 0; i < size; i++) {
+        bool is_sound = imi_http1_head_may_go_on(text, i + 1, i);
+        ck_assert_msg(is_sound || cases[_i].what[0] == '4', "%s at %zu", cases[_i].name, i);
+        may_go_on &= is_sound;
+    }
+    ck_assert_msg(imi_http1_head_may_go_on(text, size, 0) == may_go_on, "%s", cases[_i].name);
+}
+END_TEST
+
+static const struct {
+    const char *name, *text;
+    size_t sound_size; /* in front of what no head has */
+} hopeless_cases[] = {
+    {"TLS", "\x16\x03\x01", 0},
+    {"a line feed alone", "GET / HTTP/1.1\nHost: a", 14},
+    {"a line feed at the very front", "\nGET", 0},
+    {"a return alone", "GET / HTTP/1.1\rHost: a", 15}, /* it is known by what comes behind it */
+    {"a delete", "GET /\x7f", 5},
+};
+
+START_TEST(what_cannot_become_a_head_is_known_at_once) { /* _i walks hopeless_cases */
+    const char *text = hopeless_cases[_i].text;
+    size_t sound_size = hopeless_cases[_i].sound_size;
+    for (size_t known = 0; known <= sound_size; known++) {
+        ck_assert_msg(imi_http1_head_may_go_on(text, sound_size, known), "%s",
+                      hopeless_cases[_i].name);
+        ck_assert_msg(!imi_http1_head_may_go_on(text, sound_size + 1, known), "%s",
+                      hopeless_cases[_i].name);
+    }
+}
+END_TEST
+
 START_TEST(a_nul_is_refused_wherever_it_stands) {
     static const char text[] = "GET /abc HTTP/1.1\r\nHost: abc\r\n\r\n";
     static imi_http1_head_t head;
@@ -119,6 +163,10 @@ static Suite *http1_head_suite(void) {
     TCase *tcase = tcase_create("http1_head");
     tcase_add_loop_test(tcase, a_head_is_taken_apart_or_refused, 0,
                         sizeof(cases) / sizeof(cases[0]));
+    tcase_add_loop_test(tcase, what_may_become_a_head_is_waited_for, 0,
+                        sizeof(cases) / sizeof(cases[0]));
+    tcase_add_loop_test(tcase, what_cannot_become_a_head_is_known_at_once, 0,
+                        sizeof(hopeless_cases) / sizeof(hopeless_cases[0]));
     tcase_add_test(tcase, a_nul_is_refused_wherever_it_stands);
     tcase_add_test(tcase, a_hundred_headers_and_no_more);
     suite_add_tcase(suite, tcase);
