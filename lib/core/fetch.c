@@ -132,7 +132,7 @@ static void next_picture(imagine_request_t *request) {
         bool is_good;
         if (image->url == NULL) {
             is_good = accept_picture(request, image);
-        } else if (imi_text_starts_with(image->url, "data:")) {
+        } else if (imi_is_dataurl(image->url)) {
             is_good = decode_picture(request, image);
         } else {
             err = imi_fetch_address(request, image->url, IMI_IMAGE_SIZE_MAX, on_picture_fetched);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "wire/dataurl.h"
 #include "wire/json.h"
 #include "wire/ratio.h"
 #include "wire/str.h"
@@ -350,7 +351,7 @@ char *imi_params_write(const imagine_request_t *request) {
                           params->response_format == IMAGINE_FORMAT_URL ? "url" : "b64_json");
     imi_json_open_array(&writer, "images");
     for (size_t i = 0; i < params->image_count; i++) {
-        if (request->images[i].url == NULL || imi_text_starts_with(request->images[i].url, "data:"))
+        if (request->images[i].url == NULL || imi_is_dataurl(request->images[i].url))
             out.error = IMI_BUF_TOO_LARGE;
         else
             imi_json_put_text(&writer, NULL, request->images[i].url);

@@ -7,13 +7,22 @@
 
 #include "wire/base64.h"
 
+static const size_t scheme_size = sizeof("data:") - 1;
+
+static bool has_scheme(imi_slice_t url) {
+    return url.size >= scheme_size &&
+           imi_slice_equals_nocase((imi_slice_t){url.data, scheme_size}, "data:");
+}
+
+bool imi_is_dataurl(const char *url) {
+    return has_scheme((imi_slice_t){url, strnlen(url, scheme_size)}); /* a picture is long */
+}
+
 bool imi_dataurl_parse(imi_slice_t url, imi_dataurl_t *out) {
-    const size_t scheme_size = strlen("data:");
     imi_slice_t parameters = {NULL, 0}, parameter = {NULL, 0};
     const char *comma = NULL;
     *out = (imi_dataurl_t){.is_base64 = false};
-    if (url.size < scheme_size ||
-        !imi_slice_equals_nocase((imi_slice_t){url.data, scheme_size}, "data:"))
+    if (!has_scheme(url))
         return false;
     url.data += scheme_size;
     url.size -= scheme_size;

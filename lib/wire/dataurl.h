@@ -15,6 +15,8 @@ typedef struct imi_dataurl {
     bool is_base64;
 } imi_dataurl_t;
 
+/* By the scheme alone, in any case (RFC 3986, section 3.1). */
+bool imi_is_dataurl(const char *url);
 bool imi_dataurl_parse(imi_slice_t url, imi_dataurl_t *out); /* false: not a data: URL */
 /* Decoded bytes in the arena; NULL when broken or memory is out (*out_is_nomem tells which). */
 void *imi_dataurl_decode(imi_arena_t *arena, const imi_dataurl_t *url, size_t *out_size,

@@ -121,9 +121,11 @@ test("redirects to the picture are followed", async () => {
 });
 
 test("a data: URL needs no fetching", async () => {
-  const answer = await edit(strict, tinyPngUrl);
-  assert.equal(answer.status, 200, answer.text);
-  assert.equal((await upstream.log())[0].parts.find((part) => part.name === "image").size, tinyPng.length);
+  for (const url of [tinyPngUrl, tinyPngUrl.replace("data:image/png;base64", "Data:IMAGE/PNG;BASE64")]) {
+    const answer = await edit(strict, url);
+    assert.equal(answer.status, 200, answer.text);
+  }
+  for (const entry of await upstream.log()) assert.equal(entry.parts.find((part) => part.name === "image").size, tinyPng.length);
 });
 
 const wrong = [

@@ -62,6 +62,16 @@ START_TEST(a_data_url_is_taken_apart) { /* _i walks url_cases */
 }
 END_TEST
 
+START_TEST(a_data_url_is_known_by_its_scheme) {
+    ck_assert(imi_is_dataurl("data:image/png;base64,aGk="));
+    ck_assert(imi_is_dataurl("DaTa:"));
+    ck_assert(!imi_is_dataurl("data"));
+    ck_assert(!imi_is_dataurl(" data:,"));
+    ck_assert(!imi_is_dataurl("http://data:/,"));
+    ck_assert(!imi_is_dataurl(""));
+}
+END_TEST
+
 START_TEST(a_nul_is_data) {
     imi_dataurl_t url;
     imi_arena_t arena;
@@ -229,6 +239,7 @@ static Suite *dataurl_suite(void) {
     Suite *suite = suite_create("dataurl");
     TCase *tcase = tcase_create("dataurl");
     tcase_add_loop_test(tcase, a_data_url_is_taken_apart, 0, COUNT_OF(url_cases));
+    tcase_add_test(tcase, a_data_url_is_known_by_its_scheme);
     tcase_add_test(tcase, a_nul_is_data);
     tcase_add_test(tcase, one_percent_sign_at_the_end_of_much_base64_still_fits);
     tcase_add_test(tcase, out_of_memory_is_told_from_broken);
