@@ -161,13 +161,13 @@ typedef struct imagine_io_uv_options {
 /**
  * Make the table that imagine_open() uses when it is given none. Proxies come from the environment,
  * as curl reads it (https_proxy, no_proxy …).
- * @return 0, IMAGINE_EINVAL (ca_file cannot be read), IMAGINE_ENOMEM, IMAGINE_EIO
+ * @return 0, IMAGINE_EINVAL (ca_file is no PEM file of certificates), IMAGINE_ENOMEM, IMAGINE_EIO
  */
 IMAGINE_API int imagine_io_uv_open(imagine_io_t **out, const imagine_io_uv_options_t *options);
 /**
  * Trust the certificates of another PEM bundle (copied: its name), for connections from now on.
  * Thread: the loop's.
- * @return 0, IMAGINE_EINVAL (it cannot be read) or IMAGINE_ENOMEM: then nothing has changed
+ * @return 0, IMAGINE_EINVAL (it is none) or IMAGINE_ENOMEM: then nothing has changed
  */
 IMAGINE_API int imagine_io_uv_trust(imagine_io_t *io, const char *ca_file);
 /** imagine_turn() and its companions, of a table that was opened with is_manual. */

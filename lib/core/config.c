@@ -212,7 +212,7 @@ static void apply_trust(config_t *config) {
 #endif
     if (err != 0)
         say(config, err, "CA_FILE",
-            err == IMAGINE_EINVAL ? "the file cannot be read" : imagine_strerror(err));
+            err == IMAGINE_EINVAL ? "no PEM file of certificates" : imagine_strerror(err));
 }
 
 /* Without a key of its own, what callers have to know is secret as well: the first of them. */

@@ -6,8 +6,6 @@
  * likewise. */
 #include "uv/http.h"
 
-#include <unistd.h>
-
 #include "uv/http_parts.h"
 #include "uv/io.h"
 #include "wire/assert.h"
@@ -175,7 +173,7 @@ static int trust(imi_http_t *http, const char *ca_file) {
 }
 
 int imi_http_trust(imi_http_t *http, const char *ca_file) {
-    int err = access(ca_file, R_OK) == 0 ? trust(http, ca_file) : IMAGINE_EINVAL;
+    int err = imi_trust_has_certificate(ca_file) ? trust(http, ca_file) : IMAGINE_EINVAL;
     if (err == 0)
         drop_easies(http); /* each knows the file */
     return err;
@@ -186,7 +184,7 @@ static int take_texts(imi_http_t *http, const imagine_io_uv_options_t *options) 
     const curl_version_info_data *curl = curl_version_info(CURLVERSION_NOW);
     const char *ca_file = options->ca_file;
     const char *user_agent = options->user_agent;
-    if (ca_file != NULL && access(ca_file, R_OK) != 0)
+    if (ca_file != NULL && !imi_trust_has_certificate(ca_file))
         return IMAGINE_EINVAL;
     if (ca_file == NULL)
         ca_file = curl->cainfo; /* the system's */

@@ -12,6 +12,9 @@ typedef struct imi_trust imi_trust_t;
 /* Can it be used with the library behind curl's TLS, as curl names that ("OpenSSL/3.0.22")? */
 bool imi_trust_fits(const char *tls_library);
 
+/* Does a certificate stand in the file, as PEM? Reads at once, no further than the first one. */
+bool imi_trust_has_certificate(const char *file);
+
 /* `file` is PEM; copied; read when it is first needed. NULL: no memory. */
 imi_trust_t *imi_trust_new(const imi_mem_t *mem, const char *file);
 void imi_trust_free(imi_trust_t *trust); /* NULL is fine */

@@ -53,8 +53,9 @@ test("a provider that nobody vouches for gets no token", async () => {
   assert.equal((await upstream.log("generations")).length, 0);
 });
 
-test("a CA_FILE that cannot be read stops the start, and is named", async () => {
-  await assert.rejects(serverWith({ CA_FILE: "/nowhere/ca.pem" }), /CA_FILE/);
+test("a CA_FILE without a certificate stops the start, and is named", async () => {
+  for (const file of ["/nowhere/ca.pem", "/", "/etc/passwd"])
+    await assert.rejects(serverWith({ CA_FILE: file }), /imagine-server: CA_FILE: no PEM file of certificates\n/);
 });
 
 /** A host that only answers with a redirect, and remembers who asked. */

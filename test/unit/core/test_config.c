@@ -28,13 +28,16 @@ static int apply_ca_file(imagine_t *im, const char *file, char **out_message) {
     return err;
 }
 
-START_TEST(certificates_to_trust_are_taken_from_a_file_that_is_there) {
+START_TEST(certificates_to_trust_are_taken_from_a_file_that_has_some) {
+    static const char *const files[] = {"/nowhere/ca.pem", "/", "/dev/null"};
     imagine_t *im = NULL;
     char *message = NULL;
     ck_assert_int_eq(imagine_open(&im, NULL), 0);
-    ck_assert_int_eq(apply_ca_file(im, "/nowhere/ca.pem", &message), IMAGINE_EINVAL);
-    ck_assert_str_eq(message, "CA_FILE: the file cannot be read");
-    imagine_free(message);
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        ck_assert_int_eq(apply_ca_file(im, files[i], &message), IMAGINE_EINVAL);
+        ck_assert_str_eq(message, "CA_FILE: no PEM file of certificates");
+        imagine_free(message);
+    }
     ck_assert_int_eq(apply_ca_file(im, tcp_server_certificate_file(), &message), 0);
     ck_assert_ptr_null(message);
     imagine_close(im, NULL, NULL);
@@ -186,7 +189,7 @@ static const struct {
     {"CF_ACCOUNT_ID=a;CF_KV_NAMESPACE_ID=n;CF_API_TOKEN=t", IMAGINE_ENOTSUP,
      "CF_ACCOUNT_ID: several clients cannot share this storage: set WORKERS to 1"},
     {"CATALOGUE=/nowhere/catalogue.json", IMAGINE_EIO, "CATALOGUE: "},
-    {"CA_FILE=/nowhere/ca.pem", IMAGINE_EINVAL, "CA_FILE: the file cannot be read"},
+    {"CA_FILE=/nowhere/ca.pem", IMAGINE_EINVAL, "CA_FILE: no PEM file of certificates"},
 };
 
 START_TEST(what_is_wrong_for_several_is_told_once_and_leaves_nothing) { /* _i walks refusals */
@@ -403,7 +406,7 @@ END_TEST
 static Suite *config_suite(void) {
     Suite *suite = suite_create("config");
     TCase *tcase = tcase_create("certificates");
-    tcase_add_test(tcase, certificates_to_trust_are_taken_from_a_file_that_is_there);
+    tcase_add_test(tcase, certificates_to_trust_are_taken_from_a_file_that_has_some);
     tcase_add_test(tcase, a_hosts_own_io_decides_by_itself_whom_to_trust);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("several");

@@ -75,6 +75,8 @@ static const struct {
 } open_cases[] = {
     {"the system's certificates", NULL, false, 0},
     {"a file that is not there", "/nowhere/ca.pem", false, IMAGINE_EINVAL},
+    {"a folder", "/", false, IMAGINE_EINVAL},
+    {"a file without certificates", "/dev/null", false, IMAGINE_EINVAL},
     {"a field that is not known", NULL, true, IMAGINE_EINVAL},
 };
 
