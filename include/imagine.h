@@ -290,8 +290,9 @@ IMAGINE_API int imagine_settings_set(imagine_settings_t *settings, const char *n
 /** Take what the environment has; what is set already stays. Errors as imagine_settings_set(). */
 IMAGINE_API int imagine_settings_read_env(imagine_settings_t *settings);
 /**
- * Take what a file of NAME=value lines has (comments, quotes and `export` as in a shell's); what is
- * set already stays. Reads the file at once, blocking.
+ * Take what a file of NAME=value lines has (comments, quotes and `export` as in a shell's; of
+ * several lines for one name the last counts); what is set already stays. Reads the file at once,
+ * blocking.
  * @param path  NULL: .env.local, then .env of the working directory, whichever are there
  * @return 0, IMAGINE_ENOTFOUND (no such file), IMAGINE_EIO, or as imagine_settings_set()
  */

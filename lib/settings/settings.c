@@ -1,6 +1,7 @@
 /* settings.c: see settings.h. Values are checked when they are set, so that whoever reads them
- * later can trust them; the first source that has a setting wins. No value stands in a message: it
- * may be a secret that went into the wrong line. */
+ * later can trust them; the first source that has a setting wins, and of one file's lines the last
+ * one, as in a shell. No value stands in a message: it may be a secret that went into the wrong
+ * line. */
 #include "settings/settings.h"
 
 #include <dlfcn.h>
@@ -141,13 +142,15 @@ typedef struct value {
     const imi_setting_t *setting; /* NULL: nobody knows it */
     char *name;
     char *text;
-    char *source; /* "" when a program set it */
+    char *source;   /* "" when a program set it */
+    size_t reading; /* the file of this number had it, or something in front of that file */
 } value_t;
 
 struct imagine_settings {
     const imi_mem_t *mem;
     imi_list_t values;
     size_t value_count;
+    size_t reading_count; /* files */
     char message[512];
     char *state_file; /* the default, as the environment has it; NULL: nothing is kept */
 };
@@ -405,6 +408,7 @@ static int add_value(imagine_settings_t *settings, const char *name, imi_slice_t
     imi_list_append(&settings->values, &value->link);
     settings->value_count++;
     value->setting = find_setting(name);
+    value->reading = settings->reading_count;
     value->name = imi_mem_strdup(mem, name);
     value->source = imi_mem_strdup(mem, source);
     /* Of what nobody knows only the name is worth keeping: for the description. */
@@ -539,9 +543,11 @@ static int refuse_line(imagine_settings_t *settings, const char *path, size_t li
 static int read_entries(imagine_settings_t *settings, const char *path, imi_slice_t text,
                         imi_buf_t *value) {
     imi_dotenv_result_t result = IMI_DOTENV_END;
+    const value_t *known;
     imi_dotenv_t dotenv;
     imi_slice_t slice;
     int err = 0;
+    settings->reading_count++;
     imi_dotenv_init(&dotenv, text);
     while (err == 0 && (result = imi_dotenv_next(&dotenv, &slice, value)) == IMI_DOTENV_ENTRY) {
         char name[NAME_SIZE_MAX + 1];
@@ -550,7 +556,8 @@ static int read_entries(imagine_settings_t *settings, const char *path, imi_slic
         if (value->error != 0)
             return IMAGINE_ENOMEM;
         slice = (imi_slice_t){value->data != NULL ? value->data : "", value->size};
-        if (find_value(settings, name) == NULL)
+        known = find_value(settings, name);
+        if (known == NULL || known->reading == settings->reading_count)
             err = set(settings, name, slice, path);
         if (value->data != NULL)
             imi_mem_wipe(value->data, value->size);

@@ -373,6 +373,20 @@ START_TEST(a_file_fills_what_is_not_set) {
 }
 END_TEST
 
+START_TEST(of_a_files_lines_the_last_one_counts) {
+    ck_assert_int_eq(imagine_settings_set(settings, "PORT", "81"), 0);
+    ck_assert_int_eq(read_text("PORT=82\nLOG_LEVEL=warn\nRATE_LIMIT=1\nPORT=83\nLOG_LEVEL=debug\n"
+                               "RATE_LIMIT=\n"),
+                     0);
+    assert_value("PORT", "81");
+    assert_value("LOG_LEVEL", "debug");
+    assert_value("RATE_LIMIT", "60");
+    ck_assert_int_eq(read_text("LOG_LEVEL=trace\nRATE_LIMIT=2\n"), 0);
+    assert_value("LOG_LEVEL", "debug");
+    assert_value("RATE_LIMIT", "2");
+}
+END_TEST
+
 START_TEST(without_a_path_the_usual_files_are_read) {
     ck_assert_int_eq(chdir(folder), 0);
     ck_assert_int_eq(imagine_settings_read_file(settings, NULL), 0); /* there are none */
@@ -548,6 +562,7 @@ static Suite *settings_suite(void) {
     tcase_add_test(tcase, the_environment_is_read_when_asked);
     tcase_add_loop_test(tcase, the_state_file_has_its_place, 0, COUNT(state_files));
     tcase_add_test(tcase, a_file_fills_what_is_not_set);
+    tcase_add_test(tcase, of_a_files_lines_the_last_one_counts);
     tcase_add_test(tcase, without_a_path_the_usual_files_are_read);
     tcase_add_loop_test(tcase, what_is_wrong_in_a_file_is_told_with_its_line, 0, COUNT(bad_files));
     tcase_add_test(tcase, files_that_cannot_be_read_are_told_apart);
