@@ -22,6 +22,7 @@
 #include "gateway/head.h"
 #include "gateway/http1_chunks.h"
 #include "gateway/http1_head.h"
+#include "gateway/route.h"
 #include "wire/buf.h"
 #include "wire/time.h"
 #include "wire/tls.h"
@@ -494,6 +495,14 @@ static void begin_request(imagine_http1_t *http1, imi_http1_head_t *head) {
         send_pieces(http1, &go_on, 1);
 }
 
+/* RFC 9110, section 15.5.12. Only where a POST is taken: elsewhere it is no matter of its body. */
+static bool lacks_length(const imi_http1_head_t *head) {
+    imi_slice_t path, query;
+    return !head->has_length && !head->is_chunked && strcmp(head->request.method, "POST") == 0 &&
+           imi_gateway_target_read(imi_slice_of(head->request.target), &path, &query) == NULL &&
+           imi_route_takes(imi_route_find(path, IMI_POST), IMI_POST);
+}
+
 static void read_head(imagine_http1_t *http1) {
     size_t known_size = http1->head.size;
     bool is_first = known_size == 0;
@@ -507,9 +516,8 @@ static void read_head(imagine_http1_t *http1) {
         const imi_refusal_t *refusal =
             imi_http1_head_parse(&head, http1->head.data, http1->head.size);
         clear_deadline(http1);
-        if (refusal == NULL && !head.has_length && !head.is_chunked &&
-            strcmp(head.request.method, "POST") == 0)
-            refusal = &no_length; /* RFC 9112, section 6.3: nobody knows where its body ends */
+        if (refusal == NULL && lacks_length(&head))
+            refusal = &no_length;
         if (refusal != NULL)
             refuse(http1, refusal);
         else
