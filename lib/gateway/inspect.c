@@ -195,6 +195,8 @@ void imi_inspect_reset_tokens(imagine_exchange_t *exchange) {
     const char *provider = NULL;
     imi_arena_t arena;
     imi_arena_init(&arena, exchange->mem, 0);
+    if (refusal == NULL && imi_slice_trim(json).size == 0)
+        refusal = &no_provider;
     if (refusal == NULL && !imi_json_valid(json, DEPTH_MAX, NULL))
         refusal = &not_json;
     if (refusal == NULL) {

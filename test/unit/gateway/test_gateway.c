@@ -148,6 +148,8 @@ static const exchange_case_t look_cases[] = {
      "={\"success\":true,\"message\":\"Token status reset for needy\"}", NULL},
     {"reset of nobody", NULL, "POST", "/api/v1/token-reset", JSON, "{}", 400,
      "{\"error\":\"Provider is required\",", NULL},
+    {"reset of nothing at all", NULL, "POST", "/api/v1/token-reset", NULL, "", 400,
+     "{\"error\":\"Provider is required\",", NULL},
     {"reset of a number", NULL, "POST", "/api/v1/token-reset", JSON, "{\"provider\":1}", 400,
      "{\"error\":\"Provider is required\",", NULL},
     {"reset of a list", NULL, "POST", "/api/v1/token-reset", JSON, "[]", 400,
