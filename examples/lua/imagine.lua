@@ -69,6 +69,9 @@ const char *imagine_call_url(imagine_call_t *call, const char *path);
 void *imagine_call_user(const imagine_call_t *call);
 int imagine_call_defer(imagine_call_t *call, void (*gone)(void *), void *user);
 void imagine_call_http_json(imagine_call_t *call, const char *json, void (*on_response)(imagine_call_t *, const imagine_http_response_t *));
+void imagine_call_events_json(imagine_call_t *call, const char *json, void (*on_event)(imagine_call_t *, const char *, const imagine_http_response_t *), void (*on_response)(imagine_call_t *, const imagine_http_response_t *));
+int32_t imagine_call_wants_pieces(const imagine_call_t *call);
+void imagine_call_delta(imagine_call_t *call, const char *text, size_t size);
 void imagine_call_sleep(imagine_call_t *call, uint64_t delay_ms, void (*next)(imagine_call_t *));
 void imagine_call_succeed_json(imagine_call_t *call, const char *json);
 void imagine_call_fail(imagine_call_t *call, int error, const char *message);
@@ -206,8 +209,8 @@ end
 
 local providers, provider_count = {}, 0 -- number: provider; the library calls back with the number
 local running = {} -- address of a call: its coroutine
-local Call, Answer = {}, {}
-Call.__index, Answer.__index = Call, Answer
+local Call, Answer, Event = {}, {}, {}
+Call.__index, Answer.__index, Event.__index = Call, Answer, Event
 
 local function address(pointer) return tonumber(ffi.cast("uintptr_t", pointer)) end
 local function text_of(pointer) return pointer ~= nil and ffi.string(pointer) or nil end
@@ -239,10 +242,16 @@ end
 -- Callbacks are few and for ever: LuaJIT has a limited number of them.
 local on_slept = ffi.cast("void (*)(imagine_call_t *)", function(pointer) go_on(pointer) end)
 local on_gone = ffi.cast("void (*)(void *)", function(pointer) running[address(pointer)] = nil end)
-local on_response = ffi.cast("void (*)(imagine_call_t *, const imagine_http_response_t *)", function(pointer, response)
+local function body_of(response)
   local size = ffi.new("size_t[1]")
   local body = lib.imagine_response_body(response, size)
-  go_on(pointer, setmetatable({ status = lib.imagine_response_status(response), type = text_of(lib.imagine_response_header(response, "content-type")), body = ffi.string(body, size[0]) }, Answer))
+  return ffi.string(body, size[0])
+end
+local on_response = ffi.cast("void (*)(imagine_call_t *, const imagine_http_response_t *)", function(pointer, response)
+  go_on(pointer, setmetatable({ status = lib.imagine_response_status(response), type = text_of(lib.imagine_response_header(response, "content-type")), body = body_of(response) }, Answer))
+end)
+local on_event = ffi.cast("void (*)(imagine_call_t *, const char *, const imagine_http_response_t *)", function(pointer, name, response)
+  go_on(pointer, setmetatable({ name = text_of(name) or "", data = body_of(response) }, Event))
 end)
 local on_action = ffi.cast("void (*)(imagine_call_t *)", function(pointer)
   local provider, action = providers[address(lib.imagine_call_user(pointer))], ffi.string(lib.imagine_call_action(pointer))
@@ -257,16 +266,41 @@ local on_action = ffi.cast("void (*)(imagine_call_t *)", function(pointer)
   }, Call))
 end)
 
+local function request_json(url, request)
+  local all = { url = url }
+  for name, value in pairs(request or {}) do all[name] = value end
+  return encode(all)
+end
+
 function Call:url(path) return ffi.string(lib.imagine_call_url(self.pointer, path)) end
 
 --- Step: asks, and gives an answer: status, type, body, answer:json(). More of `request`: see
 --- imagine_call_http_json() in imagine/ffi.h.
 function Call:http(url, request)
-  local all = { url = url }
-  for name, value in pairs(request or {}) do all[name] = value end
-  local json = encode(all)
+  local json = request_json(url, request)
   return coroutine.yield(function() lib.imagine_call_http_json(self.pointer, json, on_response) end)
 end
+
+--- Asks for a stream of server-sent events: for event in call:events(url, request) do … end, with
+--- event.name, event.data, event:json(). Who breaks off leaves it with the next step.
+function Call:events(url, request)
+  local json = request_json(url, request)
+  local function begin() lib.imagine_call_events_json(self.pointer, json, on_event, on_response) end
+  local function go_on_listening() end
+  local step = begin
+  return function()
+    local value = coroutine.yield(step)
+    step = go_on_listening
+    if getmetatable(value) == Event then return value end
+    self.answer = value -- after the stream, or because it is none
+  end
+end
+
+--- Somebody reads the text as it comes: ask the provider to stream, and pass it on.
+function Call:wants_pieces() return lib.imagine_call_wants_pieces(self.pointer) ~= 0 end
+
+--- A piece of the text. Then return {} in the end.
+function Call:delta(text) lib.imagine_call_delta(self.pointer, text, #text) end
 
 --- Step.
 function Call:sleep(ms)
@@ -274,6 +308,7 @@ function Call:sleep(ms)
 end
 
 function Answer:json() return (decode(self.body)) end
+function Event:json() return (decode(self.data)) end
 
 local function register(client, provider)
   local actions = {}

@@ -33,6 +33,7 @@ koffi.proto("void ImagineOnPiece(void *text, size_t size, uintptr_t number)");
 koffi.proto("void ImagineOnLog(int32_t level, const char *line, void *user)");
 koffi.proto("void ImagineOnStep(void *call)");
 koffi.proto("void ImagineOnResponse(void *call, void *response)");
+koffi.proto("void ImagineOnEvent(void *call, const char *name, void *response)");
 const free = library.func("void imagine_free(void *pointer)");
 koffi.alias("ImagineText", koffi.disposable("str", free)); // a text that is ours to free
 
@@ -75,6 +76,9 @@ for (const declaration of [
   "uintptr_t imagine_call_user(void *call)",
   "int imagine_call_defer(void *call, ImagineOnStep *gone, void *call)",
   "void imagine_call_http_json(void *call, const void *json, ImagineOnResponse *on_response)",
+  "void imagine_call_events_json(void *call, const void *json, ImagineOnEvent *on_event, ImagineOnResponse *on_response)",
+  "int32_t imagine_call_wants_pieces(void *call)",
+  "void imagine_call_delta(void *call, const void *text, size_t size)",
   "void imagine_call_sleep(void *call, uint64_t delay_ms, ImagineOnStep *next)",
   "void imagine_call_succeed_json(void *call, const void *json)",
   "void imagine_call_fail(void *call, int error, const char *message)",
@@ -416,16 +420,31 @@ export class Refused extends Error {
   }
 }
 
+function bodyOf(response) {
+  const size = [0];
+  const body = c.response_body(response, size);
+  return Buffer.from(new Uint8Array(koffi.view(body, size[0]))); // a copy: the answer goes
+}
+
 class Answer {
   constructor(response) {
-    const size = [0];
     this.status = c.response_status(response);
     this.type = c.response_header(response, "content-type");
-    const body = c.response_body(response, size);
-    this.body = Buffer.from(new Uint8Array(koffi.view(body, size[0]))); // a copy: the answer goes
+    this.body = bodyOf(response);
   }
   json() {
     return JSON.parse(this.body.toString());
+  }
+}
+
+/** Of a stream: name ("" where it has none), data (a string), json(). */
+class Event {
+  constructor(name, response) {
+    this.name = name ?? "";
+    this.data = bodyOf(response).toString();
+  }
+  json() {
+    return JSON.parse(this.data);
   }
 }
 
@@ -437,6 +456,7 @@ class Call {
   #isInside = false; // the library waits for us to say what comes next
   #next = null; // that, as a function
   #settle = null; // of the step under way
+  #onEvent = null; // while it is a stream
   #controller = new AbortController();
 
   constructor(pointer, client) {
@@ -446,6 +466,8 @@ class Call {
     this.model = c.call_model(pointer);
     this.token = c.call_token(pointer);
     this.params = JSON.parse(c.call_params_json(pointer));
+    /** Somebody reads the text as it comes: ask the provider to stream, and pass it on. */
+    this.wantsPieces = c.call_wants_pieces(pointer) !== 0;
   }
 
   /** Aborted when nobody wants the result any more: for what you await beside the steps. */
@@ -465,6 +487,37 @@ class Call {
     return this.#step(() => c.call_http_json(this.#pointer, json, onResponse));
   }
 
+  /** Asks for a stream of server-sent events: for await (const event of call.events(url, request)).
+   * Then call.answer is what http() gives, also where it is no stream. Who breaks off leaves it. */
+  async *events(url, request = {}) {
+    const json = zeroTerminated({ url, ...request });
+    const waiting = [];
+    let ended = null; // an Answer or an error
+    let goOn = () => {};
+    const end = (what) => goOn((ended = what));
+    this.#onEvent = (event) => goOn(waiting.push(event));
+    this.#step(() => c.call_events_json(this.#pointer, json, onEvent, onResponse)).then(end, end);
+    try {
+      for (;;) {
+        this.signal.throwIfAborted();
+        if (waiting.length > 0) yield waiting.shift();
+        else if (ended instanceof Answer) return void (this.answer = ended);
+        else if (ended) throw ended;
+        else await new Promise((resolve) => (goOn = resolve));
+      }
+    } finally {
+      this.#onEvent = null;
+      if (!ended && !this.signal.aborted) this.#leave();
+    }
+  }
+
+  /** A piece of the text. Then return {} in the end. */
+  delta(text) {
+    this.signal.throwIfAborted();
+    const piece = Buffer.from(text);
+    c.call_delta(this.#pointer, piece, piece.length);
+  }
+
   /** Step. */
   sleep(ms) {
     return this.#step(() => c.call_sleep(this.#pointer, Math.ceil(ms), onSlept));
@@ -477,6 +530,13 @@ class Call {
       this.#settle = { resolve, reject };
       this.#decide(begin);
     });
+  }
+
+  /** The stream under way, whatever comes next. */
+  #leave() {
+    this.#settle = null;
+    c.call_sleep(this.#pointer, PARKED_MS, onWoken);
+    this.#client._soon();
   }
 
   #decide(next) {
@@ -502,6 +562,10 @@ class Call {
     this._inside(() => resolve(value));
   }
 
+  _event(event) {
+    this.#onEvent?.(event);
+  }
+
   async _run(provider) {
     try {
       const result = zeroTerminated((await provider[this.action](this)) ?? null);
@@ -525,6 +589,7 @@ const onGone = register("ImagineOnStep", (pointer) => {
 const onSlept = register("ImagineOnStep", (pointer) => calls.get(pointer)._goOn());
 const onWoken = register("ImagineOnStep", (pointer) => calls.get(pointer)._inside(() => {}));
 const onResponse = register("ImagineOnResponse", (pointer, response) => calls.get(pointer)._goOn(new Answer(response)));
+const onEvent = register("ImagineOnEvent", (pointer, name, response) => calls.get(pointer)._event(new Event(name, response)));
 const onAction = register("ImagineOnStep", (pointer) => {
   const { provider, client } = providers.get(Number(c.call_user(pointer)));
   if (c.call_defer(pointer, onGone, pointer) !== 0) return c.call_fail(pointer, errors.ENOMEM, null);

@@ -29,6 +29,7 @@ _PIECE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_
 _LOG = ctypes.CFUNCTYPE(None, ctypes.c_int32, ctypes.c_char_p, ctypes.c_void_p)
 _STEP = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _RESPONSE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+_EVENT = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
 
 _handle, _text, _size = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t
 _out = ctypes.POINTER(ctypes.c_void_p)
@@ -73,6 +74,9 @@ _call_user = _function("imagine_call_user", _handle, _handle)
 _call_params = _function("imagine_call_params_json", _text, _handle)
 _call_url = _function("imagine_call_url", _text, _handle, _text)
 _call_http = _function("imagine_call_http_json", None, _handle, _text, _RESPONSE)
+_call_events = _function("imagine_call_events_json", None, _handle, _text, _EVENT, _RESPONSE)
+_call_wants_pieces = _function("imagine_call_wants_pieces", ctypes.c_int32, _handle)
+_call_delta = _function("imagine_call_delta", None, _handle, _text, _size)
 _call_sleep = _function("imagine_call_sleep", None, _handle, ctypes.c_uint64, _STEP)
 _call_succeed = _function("imagine_call_succeed_json", None, _handle, _text)
 _call_fail = _function("imagine_call_fail", None, _handle, ctypes.c_int, _text)
@@ -360,6 +364,18 @@ class Answer:
         return json.loads(self.body)
 
 
+class Event:
+    """Of a stream: .name ("" where it has none) and .data, a str."""
+
+    def __init__(self, name, response):
+        size = _size()
+        data = ctypes.string_at(_response_body(response, ctypes.byref(size)), size.value)
+        self.name, self.data = (name or b"").decode(errors="replace"), data.decode(errors="replace")
+
+    def json(self):
+        return json.loads(self.data)
+
+
 class _Step:
     def __init__(self, begin):
         self.begin = begin
@@ -389,8 +405,42 @@ class Call:
         text = json.dumps({"url": url, **request}).encode()
         return _Step(lambda: _call_http(self._pointer, text, _on_response))
 
+    def events(self, url, **request):
+        """Asks for a stream of server-sent events: async for event in call.events(…). At its end its
+        .answer is an Answer. Who breaks off leaves it with the next step."""
+        return _Events(self._pointer, json.dumps({"url": url, **request}).encode())
+
+    @property
+    def wants_pieces(self):
+        """Somebody reads the text as it comes: ask the provider to stream, and pass it on."""
+        return _call_wants_pieces(self._pointer) != 0
+
+    def delta(self, text):
+        """A piece of the text. Then return {} in the end."""
+        piece = text.encode()
+        _call_delta(self._pointer, piece, len(piece))
+
     def sleep(self, seconds):
         return _Step(lambda: _call_sleep(self._pointer, int(seconds * 1000), _on_slept))
+
+
+class _Events:
+    answer = None
+
+    def __init__(self, pointer, text):
+        self._next = _Step(lambda: _call_events(pointer, text, _on_event, _on_response))
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        if self.answer is None:
+            step, self._next = self._next, _Step(lambda: None)  # the stream goes on by itself
+            value = await step
+            if isinstance(value, Event):
+                return value
+            self.answer = value
+        raise StopAsyncIteration
 
 
 _providers, _running = {}, {}  # number -> Provider; address of a call -> its coroutine
@@ -434,3 +484,8 @@ def _on_slept(pointer):
 @_RESPONSE
 def _on_response(pointer, response):
     _go_on(pointer, Answer(response))
+
+
+@_EVENT
+def _on_event(pointer, name, response):
+    _go_on(pointer, Event(name, response))

@@ -128,6 +128,46 @@ test("a provider in Lua", function(client)
   client:run()
 end, { picky })
 
+local answers = {}
+local teller = {
+  name = "teller",
+  tokenOptional = true,
+  catalogue = { api_base = os.getenv("GITEE_API_BASE"), models = { { key = "qwen-3", type = { "text2text" } } } },
+  text = function(call)
+    local prompt = call.params.prompt
+    local url = call:url("/chat/completions")
+    local function ask(is_stream)
+      return { json = { model = "x-one", messages = { { role = "user", content = prompt } }, stream = is_stream }, headers = { Authorization = "Bearer t1" }, auth = "none" }
+    end
+    if not call:wants_pieces() then return { text = call:http(url, ask(false)):json().choices[1].message.content } end
+    for event in call:events(url, ask(prompt ~= "no stream")) do
+      if event.data == "[DONE]" or prompt == "break" then break end
+      call:delta(event:json().choices[1].delta.content or "")
+    end
+    answers[#answers + 1] = call.answer and call.answer.type or "none"
+    if prompt == "break" then
+      call:sleep(1)
+      call:delta("enough")
+    end
+    if call.answer then call:delta(tostring(call.answer.status)) end
+    return {}
+  end,
+}
+
+test("a provider in Lua that streams", function(client)
+  local function told(prompt)
+    local pieces = {}
+    client:stream({ model = "teller/qwen-3", prompt = prompt }, function(piece) pieces[#pieces + 1] = piece end)
+    return table.concat(pieces)
+  end
+  local whole = client:text({ model = "teller/qwen-3", prompt = "a cat é" }).text
+  assert(whole:match("a cat é"), whole)
+  assert(told("a cat é") == whole)
+  assert(told("break") == "enough")
+  assert(told("no stream") == "200")
+  assert(table.concat(answers, " ") == "none none application/json", table.concat(answers, " "))
+end, { teller })
+
 local instant = {
   name = "instant",
   tokenOptional = true,

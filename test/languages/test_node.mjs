@@ -152,6 +152,79 @@ test("a provider in JavaScript", async (t) => {
   await assert.rejects(client.generate({ ...wish, prompt: "nothing" }), { code: "IMAGINE_EPROTOCOL" });
 });
 
+/** Streams a text as gitee does. */
+function teller(onStream = () => {}) {
+  return {
+    name: "teller",
+    tokenOptional: true,
+    catalogue: { api_base: process.env.GITEE_API_BASE, models: [{ key: "qwen-3", type: ["text2text"] }] },
+    answers: [],
+    async text(call) {
+      const { prompt } = call.params;
+      const url = call.url("/chat/completions");
+      const ask = (stream) => ({ json: { model: "x-one", messages: [{ role: "user", content: prompt }], stream }, headers: { Authorization: "Bearer t1" }, auth: "none" });
+      if (!call.wantsPieces) return { text: (await call.http(url, ask(false))).json().choices[0].message.content };
+      for await (const event of call.events(url, ask(prompt !== "no stream"))) {
+        if (event.data === "[DONE]" || prompt.startsWith("break")) break;
+        const { content } = event.json().choices[0].delta;
+        if (!content) continue;
+        call.delta(content);
+        await onStream(call);
+      }
+      this.answers.push(call.answer?.type);
+      if (prompt === "break, wait") await pause(50); // not the library's: the stream would have ended
+      if (prompt.startsWith("break")) {
+        await call.sleep(1);
+        call.delta("enough");
+      }
+      if (call.answer) call.delta(`${call.answer.status}`);
+      return {};
+    },
+  };
+}
+
+async function gather(pieces) {
+  let text = "";
+  for await (const piece of pieces) text += piece;
+  return text;
+}
+
+test("a provider that streams", async (t) => {
+  const mine = teller();
+  const client = open(t, { providers: [mine] });
+  const told = (prompt) => gather(client.stream({ model: "teller/qwen-3", prompt }));
+  const { text } = await client.text({ model: "teller/qwen-3", prompt: "a cat é 🐈" });
+  assert.match(text, /a cat é 🐈/);
+  assert.equal(await told("a cat é 🐈"), text);
+  assert.equal(await told("break"), "enough");
+  assert.equal(await told("break, wait"), "enough");
+  assert.equal(await told("no stream"), "200");
+  assert.deepEqual(mine.answers, [undefined, undefined, undefined, "application/json"]);
+});
+
+test("a provider that streams goes on when its reader has left: the work was begun", async (t) => {
+  const mine = teller(() => pause(5));
+  const client = open(t, { providers: [mine] });
+  for await (const piece of client.stream({ model: "teller/qwen-3", prompt: "a cat ".repeat(20) })) {
+    assert.ok(piece);
+    break;
+  }
+  while (mine.answers.length === 0) await pause(1);
+  assert.match((await client.generate(cat)).url, /^http/);
+});
+
+test("closing ends a stream that a provider reads", async (t) => {
+  let reason;
+  const stuck = teller((call) => new Promise((resolve) => call.signal.addEventListener("abort", () => resolve((reason = call.signal.reason)))));
+  const client = open(t, { providers: [stuck] });
+  await assert.rejects(async () => {
+    for await (const _ of client.stream({ model: "teller/qwen-3", prompt: "a cat" })) client.close();
+  }, { code: "IMAGINE_ECANCELED" });
+  await pause(1);
+  assert.equal(reason.name, "AbortError");
+  assert.equal(stuck.answers.length, 0);
+});
+
 test("a process ends when nothing is in flight, and no earlier", () => {
   const settings = `{ settings: { STATE_FILE: ":memory:", GITEE_TOKENS: "t1" } }`;
   const quiet = node(`import { Client } from "./imagine.mjs"; new Client(${settings});`);

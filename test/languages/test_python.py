@@ -45,6 +45,37 @@ class Picky(imagine.Provider):
         return {"url": answer.json()["data"][0]["url"]}
 
 
+class Teller(imagine.Provider):
+    """Streams a text as gitee does."""
+
+    name, token_optional = "teller", True
+    catalogue = {"api_base": os.environ["GITEE_API_BASE"], "models": [{"key": "qwen-3", "type": ["text2text"]}]}
+
+    def __init__(self):
+        super().__init__()
+        self.answers = []
+
+    async def text(self, call):
+        prompt = call.params["prompt"]
+        asked = {"model": "x-one", "messages": [{"role": "user", "content": prompt}]}
+        url, headers = call.url("/chat/completions"), {"Authorization": "Bearer t1"}
+        if not call.wants_pieces:
+            answer = await call.http(url, json=asked, headers=headers, auth="none")
+            return {"text": answer.json()["choices"][0]["message"]["content"]}
+        events = call.events(url, json={**asked, "stream": prompt != "no stream"}, headers=headers, auth="none", anyStatus=True)
+        async for event in events:
+            if event.data == "[DONE]" or prompt == "break":
+                break
+            call.delta(event.json()["choices"][0]["delta"].get("content", ""))
+        self.answers.append(events.answer)
+        if prompt == "break":
+            await call.sleep(0.001)
+            call.delta("enough")
+        if events.answer:
+            call.delta(f"{events.answer.status} {events.answer.type}")
+        return {}
+
+
 class Blocking(unittest.TestCase):
     def test_a_picture(self):
         with client() as im:
@@ -166,6 +197,22 @@ class Asynchronous(unittest.IsolatedAsyncioTestCase):
             with self.assertRaises(imagine.Error) as caught:
                 await im.generate(model="picky/z-image-turbo", prompt="broken")
             self.assertIn("KeyError", str(caught.exception))
+
+
+    async def test_a_provider_that_streams(self):
+        teller = Teller()
+        async with client(providers=[teller]) as im:
+            async def told(prompt):
+                return "".join([piece async for piece in im.stream(model="teller/qwen-3", prompt=prompt)])
+
+            whole = (await im.text(model="teller/qwen-3", prompt="a cat é"))["text"]
+            self.assertIn("a cat é", whole)
+            self.assertEqual(await told("a cat é"), whole)
+            self.assertEqual(await told("break"), "enough")
+            self.assertEqual(teller.answers, [None, None])
+            self.assertRegex(await told("no stream"), "^200 application/json")
+            self.assertIn("json", teller.answers[2].type)
+        self.assertEqual((imagine._waiting, imagine._running), ({}, {}))
 
 
 class Endurance(unittest.IsolatedAsyncioTestCase):
