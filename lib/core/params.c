@@ -251,6 +251,8 @@ static int read_field(imagine_request_t *request, size_t index, imi_slice_t valu
             number > (double)fields[index].max)
             return refuse_bounds(request, out_message, index);
         memcpy(out, &number, sizeof(number));
+        if (out == &params->guidance)
+            request->has_zero_guidance = number <= 0;
         return 0;
     case FIELD_SEED:
         if (!imi_json_whole_number(value, &params->seed))
@@ -424,6 +426,8 @@ int imi_params_check(imagine_request_t *request, const char **out_message) {
     int err = check_bounds(request, out_message);
     if (err != 0)
         return err;
+    if (is_blank(params->webhook_url))
+        request->params.webhook_url = NULL; /* as other fields that nobody filled in */
     if (needs_prompt && is_blank(params->prompt))
         return refuse(request, out_message, "prompt", "is required");
     if (params->prompt != NULL && count_characters(params->prompt) > PROMPT_CHARACTERS_MAX)
@@ -579,7 +583,11 @@ int imi_params_resolve(imagine_request_t *request, const char **out_message) {
         params->count = 1;
     if (request->action == IMI_TEXT || request->action == IMI_UPSCALE)
         return 0;
+    if (is_blank(params->ar))
+        params->ar = NULL; /* a form's field that nobody filled in */
     resolve_size(request);
+    if (request->has_zero_guidance && model != NULL && model->guidance.is_set)
+        params->guidance = model->guidance.min;
     params->steps = (uint32_t)resolve_number(request, params->steps,
                                              model != NULL ? &model->steps : NULL, "steps");
     params->guidance = resolve_number(request, params->guidance,

@@ -78,6 +78,7 @@ struct imagine_request {
     bool is_fetching;
     bool has_json;
     bool is_input_unwanted;  /* by this one */
+    bool has_zero_guidance;  /* the caller wrote 0, which in params means that none was given */
     imi_sync_waiter_t state; /* waits for the first load of the store */
 
     imi_catalogue_t *catalogue;

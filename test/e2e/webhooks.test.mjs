@@ -140,6 +140,13 @@ for (const signal of ["SIGTERM", "SIGKILL"])
     assert.equal((await stateOf(server, "delivered")).tries, 2);
   });
 
+test("an empty address is none", async () => {
+  const server = await serverWith();
+  const answer = await server.post("/api/v1/video", { ...film, webhookUrl: " " });
+  assert.equal(answer.status, 200, answer.text);
+  assert.deepEqual(await listOf(server), []);
+});
+
 test("an address that is not public is refused, also behind a name", async () => {
   const connections = [];
   const trap = net.createServer((socket) => connections.push(socket.destroy()));
