@@ -11,6 +11,7 @@
 
 #include "core/exchange.h"
 #include "core/log.h"
+#include "core/media.h"
 #include "wire/base64.h"
 #include "wire/md5.h"
 #include "wire/time.h"
@@ -150,7 +151,7 @@ static bool is_answered(cleanup_t *cleanup) {
 
 static int list_page(cleanup_t *cleanup) {
     imi_sigv4_pair_t query[4] = {
-        {"list-type", "2"}, {"max-keys", PAGE_SIZE_TEXT}, {"prefix", IMI_HOSTING_PREFIX}};
+        {"list-type", "2"}, {"max-keys", PAGE_SIZE_TEXT}, {"prefix", IMI_MEDIA_PREFIX}};
     imi_s3_request_t request = {.method = "GET", .query = query, .query_count = 3};
     char hash[IMI_SIGV4_HASH_SIZE];
     imi_sigv4_hash(hash, NULL, 0);
@@ -164,7 +165,7 @@ static int list_page(cleanup_t *cleanup) {
 static bool is_meant(const cleanup_t *cleanup, imi_slice_t modified, const char *key) {
     int64_t unix_ms;
     return imi_time_parse(modified, &unix_ms) && unix_ms >= cleanup->start_unix_ms &&
-           unix_ms <= cleanup->end_unix_ms && imi_text_starts_with(key, IMI_HOSTING_PREFIX);
+           unix_ms <= cleanup->end_unix_ms && imi_text_starts_with(key, IMI_MEDIA_PREFIX);
 }
 
 /* Writes the keys that are meant into the body. 0, IMAGINE_EPROTOCOL, IMAGINE_ENOMEM. */

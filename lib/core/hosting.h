@@ -13,7 +13,6 @@
 #include "core/s3.h"
 #include "wire/list.h"
 
-#define IMI_HOSTING_PREFIX "uploads/" /* of every key of ours; nothing else is ever deleted */
 #define IMI_HOSTING_MEDIA "/media/"
 
 typedef struct imi_hosting {

@@ -17,6 +17,7 @@
 #include "core/client.h"
 #include "core/exchange.h"
 #include "core/log.h"
+#include "core/media.h"
 #include "core/registry.h"
 #include "core/sync.h"
 #include "core/task.h"
@@ -28,8 +29,6 @@
 #define imi_trace(request, ...) imi_log_trace((request)->im, (request)->number, __VA_ARGS__)
 
 #define IMI_IMAGES_MAX 16
-#define IMI_IMAGE_SIZE_MAX (50u * 1024 * 1024)
-#define IMI_VIDEO_SIZE_MAX (512u * 1024 * 1024)
 
 typedef struct imi_batch imi_batch_t;
 

@@ -6,7 +6,6 @@
 
 #include "core/hosting.h"
 #include "core/log.h"
-#include "core/upload.h"
 #include "wire/assert.h"
 
 #define SLACK_SIZE (16u * 1024) /* of what comes between a full window and the pause */
@@ -42,7 +41,7 @@ int imi_spool_open(imi_spool_t **out, imagine_t *im, const char *mime) {
     imi_buf_init(&spool->memory, &im->mem, 0);
     imi_sha256_begin(&spool->hash);
     imi_list_init(&spool->link);
-    err = imi_upload_file_name(im, mime, spool->name, sizeof(spool->name))
+    err = imi_media_file_name(im->io, mime, spool->name)
               ? spool->folder->create(spool->folder->self, spool->name, &spool->file)
               : IMAGINE_EIO;
     if (err != 0) {

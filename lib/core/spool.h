@@ -12,13 +12,13 @@
 
 #include "imagine/hosting.h"
 #include "core/client.h"
+#include "core/media.h"
 #include "wire/buf.h"
 #include "wire/list.h"
 #include "wire/sha256.h"
 
 #define IMI_SPOOL_WINDOW_SIZE (64u * 1024) /* may wait for the file; then the source waits, too */
 #define IMI_SPOOL_PIECE_SIZE (48u * 1024)  /* of one operation; a multiple of 3, see base64 */
-#define IMI_SPOOL_NAME_SIZE 48
 
 typedef struct imi_spool imi_spool_t;
 typedef void (*imi_spool_cb)(imi_spool_t *spool, void *user);
@@ -28,7 +28,7 @@ struct imi_spool {
     imagine_t *im;
     imagine_folder_t *folder;
     imagine_file_t *file; /* NULL: in memory, or gone */
-    char name[IMI_SPOOL_NAME_SIZE];
+    char name[IMI_MEDIA_NAME_SIZE];
     const char *mime;
     uint64_t size;         /* that have come */
     uint64_t written_size; /* that are in the file */

@@ -13,11 +13,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/log.h"
-#include "core/request.h"
+#include "core/media.h"
 #include "wire/base64.h"
 #include "wire/dataurl.h"
-#include "wire/time.h"
 #include "wire/url.h"
 #include "wire/xml.h"
 
@@ -95,41 +93,13 @@ static void end(imi_upload_t *upload, int error, const char *text) {
     imi_hosting_cancel(upload);
 }
 
-static const char *extension_of(const char *mime) {
-    const char *kind = strchr(mime, '/');
-    return strcmp(mime, "image/jpeg") == 0 ? "jpg" : kind != NULL ? kind + 1 : "bin";
-}
-
-bool imi_upload_file_name(const imagine_t *im, const char *mime, char *out, size_t out_size) {
-    char hex[33];
-    uint8_t bytes[16];
-    if (im->io->random(im->io->context, bytes, sizeof(bytes)) != 0)
-        return false;
-    imi_hex(hex, bytes, sizeof(bytes));
-    return snprintf(out, out_size, "%s.%s", hex, extension_of(mime)) < (int)out_size;
-}
-
-/* 122 random bits for an object whose link is signed anyway; 128 for a file, whose name is all that
- * guards it. False: no memory, or no random bytes. */
+/* False: no memory, or no random bytes. */
 static bool set_name(imi_upload_t *upload) {
-    imagine_t *im = upload->im;
-    char day[IMI_TIME_TEXT_SIZE], hex[33], name[IMI_SPOOL_NAME_SIZE];
-    uint8_t bytes[16];
-    if (!im->hosting->has_s3) {
-        upload->name = imi_upload_file_name(im, upload->mime, name, sizeof(name))
-                           ? imi_arena_strdup(&upload->arena, name)
-                           : NULL;
-        return upload->name != NULL;
-    }
-    if (im->io->random(im->io->context, bytes, sizeof(bytes)) != 0)
-        return false;
-    bytes[6] = (uint8_t)(0x40 | (bytes[6] & 0x0F)); /* RFC 9562, version 4 */
-    bytes[8] = (uint8_t)(0x80 | (bytes[8] & 0x3F));
-    imi_hex(hex, bytes, sizeof(bytes));
-    imi_time_format(day, im->io->unix_ms(im->io->context), false); /* "2026-01-08T…" */
-    upload->name = imi_arena_printf(
-        &upload->arena, IMI_HOSTING_PREFIX "%.4s%.2s%.2s/%.8s-%.4s-%.4s-%.4s-%.12s.%s", day,
-        day + 5, day + 8, hex, hex + 8, hex + 12, hex + 16, hex + 20, extension_of(upload->mime));
+    const imagine_io_t *io = upload->im->io;
+    char name[IMI_MEDIA_NAME_SIZE];
+    bool is_named = upload->im->hosting->has_s3 ? imi_media_object_name(io, upload->mime, name)
+                                                : imi_media_file_name(io, upload->mime, name);
+    upload->name = is_named ? imi_arena_strdup(&upload->arena, name) : NULL;
     return upload->name != NULL;
 }
 

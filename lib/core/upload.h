@@ -53,8 +53,6 @@ struct imi_upload {
     bool is_writing;
 };
 
-/* A name that nobody can guess, for a file of a folder. False: no random bytes. */
-bool imi_upload_file_name(const imagine_t *im, const char *mime, char *out, size_t out_size);
 /* Removes files that are too old, if that was not done lately: there is no timer for it that would
  * wake an idle process. */
 void imi_upload_sweep(imagine_t *im);
