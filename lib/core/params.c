@@ -14,7 +14,7 @@
 #include "wire/urlcheck.h"
 
 #define PROMPT_CHARACTERS_MAX 32000
-#define MODEL_SIZE_MAX 200
+#define KEY_SIZE_MAX 200 /* of a model, without its provider */
 #define STEPS_MAX 1000
 #define SIDE_MIN 16
 #define SIDE_MAX 8192
@@ -465,8 +465,10 @@ static double option_number(imagine_request_t *request, const char *path) {
 
 /* A key may stand in an address and in a log line: nothing that could change what either means. */
 static bool is_model_fit(const char *model) {
-    size_t size = strlen(model);
-    if (size > MODEL_SIZE_MAX || strstr(model, "..") != NULL || !imi_utf8_valid(model, size))
+    size_t size = strlen(model), provider_size = strcspn(model, "/");
+    size_t key_size = size - provider_size - (provider_size < size); /* of "provider/key" */
+    if (provider_size > KEY_SIZE_MAX || key_size > KEY_SIZE_MAX || strstr(model, "..") != NULL ||
+        !imi_utf8_valid(model, size))
         return false;
     for (size_t i = 0; i < size; i++) {
         unsigned char c = (unsigned char)model[i];

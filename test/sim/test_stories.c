@@ -792,6 +792,21 @@ START_TEST(bad_parameters_are_refused_by_name_before_any_provider_is_asked) {
 }
 END_TEST
 
+START_TEST(a_key_has_200_bytes_besides_its_providers_name) {
+    for (int size = 200; size <= 201; size++) {
+        sim_t *sim = open_gitee("only");
+        sim_request_t *request;
+        char model[256] = "gitee/";
+        memset(model + 6, 'k', (size_t)size);
+        sim_reply(sim, 1, 200, "{\"data\":[{\"url\":\"https://c.test/1\"}]}");
+        request = sim_generate(sim, model);
+        sim_run(sim, 10);
+        ck_assert_int_eq(request->status, size == 200 ? 0 : IMAGINE_EINVAL);
+        sim_close(sim);
+    }
+}
+END_TEST
+
 START_TEST(a_secret_in_what_a_provider_says_is_masked) {
     sim_t *sim = open_gitee("top-secret-token,other-secret-token");
     sim_request_t *request;
@@ -919,6 +934,7 @@ static Suite *stories(void) {
     tcase_add_test(tcase, an_unknown_task_is_not_found_even_if_the_store_is_silent);
     tcase_add_loop_test(tcase, bad_parameters_are_refused_by_name_before_any_provider_is_asked, 0,
                         (int)(sizeof(refused_cases) / sizeof(refused_cases[0])));
+    tcase_add_test(tcase, a_key_has_200_bytes_besides_its_providers_name);
     tcase_add_test(tcase, a_secret_in_what_a_provider_says_is_masked);
     tcase_add_test(tcase, a_picture_by_address_is_fetched_and_checked_first);
     tcase_add_test(tcase, a_waiting_request_costs_what_the_header_says);
