@@ -80,44 +80,63 @@ static bool next_pair(imi_slice_t *rest, imi_slice_t *key, imi_slice_t *value) {
     return key->size > 0;
 }
 
+/* What readers compare. Other values stay texts also where they are digits by chance, as ids are.
+ */
+static bool is_number(imi_slice_t key, imi_slice_t value) {
+    static const char *const names[] = {"attempts", "at_ms",  "deleted", "ms",
+                                        "request",  "status", "tries",   "waiting"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (imi_slice_equals(key, names[i]))
+            return value.size > 0 && imi_number_size(value) == value.size;
+    return false;
+}
+
+static void put_pair(imi_json_writer_t *writer, imi_slice_t key, imi_slice_t value) {
+    char name[64];
+    snprintf(name, sizeof(name), "%.*s", (int)key.size, key.data);
+    if (is_number(key, value))
+        imi_json_put_raw(writer, name, value);
+    else
+        imi_json_put_slice(writer, name, value);
+}
+
 /* "[ 329] r1 " in front of a step, as imi_log_trace() writes it. */
 static void put_step(imi_json_writer_t *writer, imi_slice_t *rest) {
     const char *at = rest->size > 0 && *rest->data == '[' ? strstr(rest->data, "] r") : NULL;
     size_t number_size = at != NULL ? strspn(at + 3, "0123456789") : 0;
     if (number_size == 0)
         return;
-    imi_json_put_slice(
-        writer, "at_ms",
-        imi_slice_trim((imi_slice_t){rest->data + 1, (size_t)(at - rest->data) - 1}));
-    imi_json_put_slice(writer, "request", (imi_slice_t){at + 3, number_size});
+    put_pair(writer, IMI_SLICE("at_ms"),
+             imi_slice_trim((imi_slice_t){rest->data + 1, (size_t)(at - rest->data) - 1}));
+    put_pair(writer, IMI_SLICE("request"), (imi_slice_t){at + 3, number_size});
     *rest = imi_slice_of(at + 3 + number_size);
 }
 
-/* All words in front of the first pair: a host's own line may have several. */
-static void put_event(imi_json_writer_t *writer, imi_slice_t *rest) {
+/* All words in front of the next pair: a host's own line may begin with several. */
+static void put_words(imi_json_writer_t *writer, const char *name, imi_slice_t *rest) {
     size_t size = strcspn(rest->data, "=");
     while (size < rest->size && size > 0 && rest->data[size - 1] != ' ')
         size--; /* the key */
-    imi_json_put_slice(writer, "event", imi_slice_trim((imi_slice_t){rest->data, size}));
+    imi_json_put_slice(writer, name, imi_slice_trim((imi_slice_t){rest->data, size}));
     *rest = imi_slice_of(rest->data + size);
 }
 
 static void format_json(imi_buf_t *buf, const char *time, const char *level, const char *line) {
     imi_json_writer_t writer;
     imi_slice_t rest = imi_slice_of(line), key, value;
-    char name[64];
     imi_json_begin(&writer, buf);
     imi_json_open_object(&writer, NULL);
     imi_json_put_text(&writer, "time", time);
     imi_json_put_text(&writer, "level", level);
     put_step(&writer, &rest);
-    put_event(&writer, &rest);
+    put_words(&writer, "event", &rest);
     while (next_pair(&rest, &key, &value)) {
-        snprintf(name, sizeof(name), "%.*s", (int)key.size, key.data);
-        if (value.data != NULL)
-            imi_json_put_slice(&writer, name, value);
-        else
-            imi_json_put_bool(&writer, name, true);
+        if (value.data != NULL) {
+            put_pair(&writer, key, value);
+        } else { /* as the method and the path of a step */
+            rest = imi_slice_of(key.data);
+            put_words(&writer, "text", &rest);
+        }
     }
     imi_json_close_object(&writer);
 }
