@@ -718,8 +718,9 @@ IMAGINE_API void imagine_log(imagine_t *im, int32_t level, const char *line);
 IMAGINE_API int32_t imagine_log_wants(const imagine_t *im, int32_t level);
 /**
  * Turn a log line into what an operator reads: "2026-01-08T16:00:00.123Z info event key=value" or
- * one JSON object {time, level, event, …} in which codes, counts and times (status, ms, attempts) are
- * numbers and the rest is text, with a line break. Writes at most `capacity` bytes, the NUL included.
+ * one JSON object {time, level, event, …} in which codes, counts and times (status, ms, attempts)
+ * are numbers and the rest is text, with a line break. Writes at most `capacity` bytes, the NUL
+ * included.
  * @return length written, the NUL not counted
  */
 IMAGINE_API size_t imagine_log_format(char *out, size_t capacity, int is_json, int64_t unix_ms,
