@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "providers/builtin.h"
+#include "providers/nearest.h"
 #include "providers/openai_compat.h"
 
 #define PREDICT_S 60               /* a video, where the catalogue does not say */
@@ -174,12 +175,25 @@ static const char *file_json(imagine_call_t *call, const char *path) {
                                      quoted);
 }
 
+/* A Space that lets one choose among ratios refuses all others. NULL: it takes any, or no memory.
+ */
+static const char *ratio_json(imagine_call_t *call) {
+    const imagine_params_t *params = imagine_call_params(call);
+    imi_size_t size = {params->width, params->height};
+    const char *ratio = imi_nearest_shape(call, "ratios", size);
+    return ratio != NULL ? imagine_call_quote(call, ratio) : NULL;
+}
+
 /* The arguments, as the catalogue's template has them. Beside what imagine_call_fill() knows:
- * "$image" is the first picture's file, "$images" a gallery: [{"image": file}, …]. */
+ * "$image" is the first picture's file, "$images" a gallery: [{"image": file}, …]; and "$ar" is one
+ * of the "ratios", where there are any. */
 static const char *arguments(imagine_call_t *call, const job_t *job) {
     const char *template_json = imagine_call_option(call, "data");
-    imagine_template_value_t values[2];
+    const char *ratio = ratio_json(call);
+    imagine_template_value_t values[3];
     size_t value_count = 0;
+    if (ratio != NULL)
+        values[value_count++] = (imagine_template_value_t){"ar", ratio};
     if (job->upload.count > 0) {
         const char *gallery = "[";
         values[value_count++] =
