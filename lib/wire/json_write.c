@@ -2,7 +2,6 @@
 #include "wire/json.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "wire/assert.h"
@@ -121,19 +120,22 @@ void imi_json_put_base64(imi_json_writer_t *writer, const char *key, const char 
     imi_buf_append_byte(writer->buf, '"');
 }
 
+/* By hand: a body may be nothing but controls, and printf() would take seconds for it. */
 static void escape_character(char character, char out[8]) {
     static const char names[] = "\"\\\b\f\n\r\t", values[] = "\"\\bfnrt";
+    static const char digits[] = "0123456789abcdef";
     const char *name = character == '\0' ? NULL : strchr(names, character);
+    unsigned char byte = (unsigned char)character;
     if (name != NULL)
-        snprintf(out, 8, "\\%c", values[name - names]);
+        memcpy(out, (char[]){'\\', values[name - names], '\0'}, 3);
     else
-        snprintf(out, 8, "\\u%04x", (unsigned)(unsigned char)character);
+        memcpy(out, (char[]){'\\', 'u', '0', '0', digits[byte >> 4], digits[byte & 15], '\0'}, 7);
 }
 
 int imi_json_escape(imi_buf_t *buf, const char *data, size_t size) {
     size_t written = 0;
     imi_buf_reserve(buf, size); /* nothing gets shorter */
-    for (size_t at = 0; at < size;) {
+    for (size_t at = 0; at < size && buf->error == 0;) {
         char escaped[8] = "";
         size_t step = 1;
         bool is_valid = false;

@@ -678,6 +678,35 @@ START_TEST(text_is_escaped) { /* _i walks escape_cases */
 }
 END_TEST
 
+START_TEST(every_control_is_escaped_and_comes_back) {
+    imi_arena_t arena;
+    imi_arena_init(&arena, NULL, 0);
+    for (char c = 1; c < 0x20; c++) {
+        char text[] = {'a', c, 'b', '\0'};
+        imi_buf_t buf;
+        imi_buf_init(&buf, NULL, 0);
+        imi_buf_append_byte(&buf, '"');
+        ck_assert_int_eq(imi_json_escape(&buf, text, 3), 0);
+        imi_buf_append_byte(&buf, '"');
+        ck_assert(imi_json_valid((imi_slice_t){buf.data, buf.size}, 1, NULL));
+        ck_assert_str_eq(imi_json_text(&arena, (imi_slice_t){buf.data, buf.size}, NULL), text);
+        imi_buf_reset(&buf);
+    }
+    imi_arena_reset(&arena);
+}
+END_TEST
+
+START_TEST(an_escaped_text_may_be_too_large) {
+    static const char text[] = "\x01\x01\x01";
+    for (size_t size_max = 1; size_max <= 18; size_max++) {
+        imi_buf_t buf;
+        imi_buf_init(&buf, NULL, size_max);
+        ck_assert_int_eq(imi_json_escape(&buf, text, 3), size_max < 18 ? IMI_BUF_TOO_LARGE : 0);
+        imi_buf_reset(&buf);
+    }
+}
+END_TEST
+
 START_TEST(any_text_survives_writing_and_reading) { /* _i: the seed */
     uint64_t seed = (uint64_t)_i;
     for (int round = 0; round < 100; round++) {
@@ -891,6 +920,8 @@ static Suite *json_suite(void) {
     suite_add_tcase(suite, read);
     tcase_add_test(write, what_is_written_has_its_commas);
     tcase_add_loop_test(write, text_is_escaped, 0, COUNT_OF(escape_cases));
+    tcase_add_test(write, every_control_is_escaped_and_comes_back);
+    tcase_add_test(write, an_escaped_text_may_be_too_large);
     tcase_add_loop_test(write, any_text_survives_writing_and_reading, 0, 10);
     tcase_add_test(write, sixty_three_levels_can_be_written_and_no_more);
     tcase_add_loop_test(write, a_document_of_any_shape_survives_writing_and_reading, 0, 50);
