@@ -88,7 +88,8 @@ typedef struct imagine_storage_driver {
                 void *user);
     /** May be NULL: then whoever wants to know lists again. Once, after start: from now on until
      * close, `changed` tells of every change that others make to keys with this prefix, soon after
-     * it was made; after a gap, of NULL. Everybody who shares the storage watches the same prefix.
+     * it was made; when it begins to hear, and after a gap, of NULL. Everybody who shares the
+     * storage watches the same prefix.
      */
     int (*watch)(void *self, const char *prefix, imagine_storage_changed_cb changed, void *user);
 } imagine_storage_driver_t;
@@ -100,9 +101,14 @@ typedef struct imagine_storage_driver {
  *     "rediss://user:password@host:6379/0?ca=/path/ca.pem", where the build's hiredis has it (1.0
  *     with hiredis_ssl; else the message says so). The certificate must be the host's; without `ca`
  *     the system decides whom to trust. User, password, port and database may be left out.
- *     Not a Cluster, not Sentinel. hiredis writes to its socket with write(): a host that must not
- *     end by SIGPIPE when a server closes its connection ignores that signal (we install no handler
- *     in a process that is not ours).
+ *     Not a Cluster, not Sentinel, not a Unix socket. All that its user needs, without ?prefix=
+ *     (else ~<prefix>* and &<prefix>changes):
+ *       ACL SETUSER app on >password ~* &changes -@all +ping +select +get +set +del +mget +scan
+ *         +eval +exists +incrby +pexpire +publish +subscribe
+ *     Redis gives a new user no channel: without it, what others change is looked for once a
+ *     second, and the log says store.deaf. hiredis writes to its socket with write(): a host that
+ *     must not end by SIGPIPE when a server closes its connection ignores that signal (we install
+ *     no handler in a process that is not ours).
  *   "upstash:https://:token@host"   Upstash Redis over HTTP (the REST address and its token)
  *   "cloudflare:https://:token@api.cloudflare.com/client/v4/accounts/<id>/storage/kv/namespaces/<id>"
  *     Workers KV over HTTP: no step is atomic there, and others see a change up to a minute late

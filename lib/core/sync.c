@@ -78,6 +78,7 @@ struct imi_sync {
     listing_t listings[IMI_SYNC_KINDS_MAX];
     int lists_left;
     bool must_list; /* the last time failed */
+    bool is_behind; /* what is being listed may have changed behind the reader */
     uint64_t listed_at_ms;
     imi_list_t news; /* being read */
     imagine_timer_t *load_timer;
@@ -88,6 +89,7 @@ struct imi_sync {
     uint64_t complained_at_ms;
     bool has_complained;
     bool is_away;
+    bool is_away_told;
 
     bool is_closing;
     imagine_timer_t *flush_timer;
@@ -98,6 +100,7 @@ struct imi_sync {
 static void send(pending_t *pending);
 static void look(pending_t *pending);
 static void retry_later(imi_sync_t *sync);
+static void list_kinds(imi_sync_t *sync, bool is_all);
 static void finish_close(imi_sync_t *sync);
 
 /* ---- loading ----------------------------------------------------------------------------------
@@ -144,6 +147,7 @@ static void complain(imi_sync_t *sync, int error) {
     if (sync->has_complained && now_ms - sync->complained_at_ms < COMPLAIN_EVERY_MS)
         return;
     sync->has_complained = true;
+    sync->is_away_told = true;
     sync->complained_at_ms = now_ms;
     imi_log(im, IMAGINE_LOG_WARN, "store.failed driver=%s error=%s", sync->driver->name,
             imagine_err_name(error));
@@ -188,8 +192,11 @@ static void on_listed(int status, const imagine_storage_entry_t *entries, size_t
         return;
     if (!listing->has_failed && listing->kind->on_listed != NULL)
         listing->kind->on_listed(im, listing->count);
-    if (sync->lists_left == 0)
-        loaded(sync);
+    if (sync->lists_left > 0)
+        return;
+    loaded(sync);
+    if (sync->is_behind && !sync->is_closing)
+        list_kinds(sync, false);
 }
 
 static bool is_live(const imi_sync_kind_t *kind) {
@@ -198,14 +205,18 @@ static bool is_live(const imi_sync_kind_t *kind) {
 
 static void list_kinds(imi_sync_t *sync, bool is_all) {
     sync->must_list = false;
+    sync->is_behind = false;
     sync->listed_at_ms = imi_now_ms(sync->im);
     for (size_t i = 0; i < sync->kind_count; i++) {
         listing_t *listing = &sync->listings[i];
         const imi_sync_kind_t *kind = &sync->kinds[i];
         int err;
-        if (listing->is_under_way || (!is_all && !is_live(kind)) ||
-            (kind->is_unshared && imi_sync_is_shared(sync->im)))
+        if ((!is_all && !is_live(kind)) || (kind->is_unshared && imi_sync_is_shared(sync->im)))
             continue;
+        if (listing->is_under_way) {
+            sync->is_behind = true;
+            continue;
+        }
         *listing = (listing_t){.sync = sync, .kind = kind};
         err = sync->driver->list(sync->self, kind->prefix, on_listed, listing);
         if (err != 0) {
@@ -395,12 +406,19 @@ bool imi_sync_wait_written(imagine_t *im, const char *key, imi_sync_waiter_t *wa
     return true;
 }
 
+/* A store that takes one write and refuses another is not told to come and go: the next complaint
+ * has its minute all the same. */
 static void said_ok(imi_sync_t *sync) {
-    if (!sync->is_away)
-        return;
     sync->is_away = false;
-    sync->has_complained = false;
+    if (!sync->is_away_told)
+        return;
+    sync->is_away_told = false;
     imi_log(sync->im, IMAGINE_LOG_INFO, "store.back driver=%s", sync->driver->name);
+}
+
+void imi_sync_worked(imagine_t *im) {
+    if (im->sync != NULL)
+        said_ok(im->sync);
 }
 
 /* A write that was not done is tried again, unless a newer one takes its place anyway. */

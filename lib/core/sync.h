@@ -61,6 +61,8 @@ int imi_sync_swap(imagine_t *im, const char *key, imi_slice_t expected, imi_slic
 
 /* What was asked of the storage beside all this has failed: the log says so, once a minute. */
 void imi_sync_failed(imagine_t *im, int error);
+/* It has taken a write: what was away is back. */
+void imi_sync_worked(imagine_t *im);
 
 /* Others work with the same records, and one step can say who of them has one. */
 bool imi_sync_is_shared(const imagine_t *im);

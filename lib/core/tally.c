@@ -211,6 +211,8 @@ static void on_added(int status, int64_t total, void *user) {
                       status == 0 ? total : -1, imi_now_ms(im));
         if (status != 0)
             fail_round(tally, status);
+        else
+            imi_sync_worked(im);
         tally->under_way--;
     }
     imi_mem_free(&im->mem, telling);

@@ -33,6 +33,7 @@
 #define CONNECT_MS 2000
 #define REST_MIN_MS 50
 #define REST_MAX_MS 5000
+#define DEAF_MAX_MS 1000 /* what others change is to be known within a second */
 #define LOG_REPEAT_MS 60000
 #define REASON_SIZE 160
 #define WATCHED_SIZE 64
@@ -55,12 +56,12 @@ typedef struct link {
     redis_t *redis;
     stage_t stage;
     bool is_listener;
-    bool was_ready; /* before: a listener has missed something since */
+    bool is_heard; /* a listener: it has been accepted as one */
     redisAsyncContext *hiredis;
     struct ssl_st *session;   /* hiredis'; NULL: no TLS */
     uv_getaddrinfo_t *lookup; /* under way; NULL: none */
     imagine_timer_t *timer;   /* of a rest, or the end of patience with a connection */
-    uint32_t failures;        /* in a row */
+    uint32_t failures;        /* in a row; also which of the host's addresses is next */
 } link_t;
 
 /* An operation on its way. */
@@ -90,7 +91,8 @@ struct redis {
     char id[ID_SIZE + 1]; /* of ours, in what we tell others */
     uint64_t logged_at_ms;
     bool has_logged;
-    size_t handle_count; /* sockets and lookups that libuv still has */
+    bool has_opened, is_lost; /* as the log says */
+    size_t handle_count;      /* sockets and lookups that libuv still has */
     bool is_finishing;
     uint64_t heard_at_ms; /* of the server, anything */
 };
@@ -124,23 +126,41 @@ static void stop_timer(redis_t *redis, imagine_timer_t **timer) {
 
 static void log_line(const redis_t *redis, int32_t level, const char *event, const char *reason) {
     const imagine_io_t *io = redis->queue.io;
-    char line[REASON_SIZE + 128];
+    char line[REASON_SIZE + 128], said[REASON_SIZE];
     if (io->log == NULL)
         return;
+    snprintf(said, sizeof(said), "%s", reason != NULL ? reason : "");
+    for (char *c = said; *c != '\0'; c++) /* who is at the other end may be anybody */
+        *c = *c == '"' ? '\'' : (unsigned char)*c < 0x20 || *c == 0x7f ? ' ' : *c;
     snprintf(line, sizeof(line), "%s driver=redis host=%.60s%s%s%s", event, redis->url.host,
-             reason != NULL ? " reason=\"" : "", reason != NULL ? reason : "",
-             reason != NULL ? "\"" : "");
+             reason != NULL ? " reason=\"" : "", said, reason != NULL ? "\"" : "");
     io->log(io->context, level, line);
 }
 
 /* Once a minute, whatever the reason: a full server words its no to a script otherwise than to a
- * SET, and each would be news after the other. */
-static void complain(redis_t *redis, const char *reason) {
+ * SET, and each would be news after the other. Nor does it begin anew with every connection: one
+ * that is lost as soon as something is asked would be told again and again. */
+static bool may_complain(redis_t *redis) {
     if (redis->has_logged && now_ms(redis) - redis->logged_at_ms < LOG_REPEAT_MS)
-        return;
+        return false;
     redis->has_logged = true;
     redis->logged_at_ms = now_ms(redis);
+    return true;
+}
+
+static void complain(redis_t *redis, const char *reason) {
+    if (!may_complain(redis))
+        return;
+    redis->is_lost = true;
     log_line(redis, IMAGINE_LOG_WARN, "store.lost", reason);
+}
+
+/* What was lost aloud is found aloud. */
+static void rejoice(redis_t *redis) {
+    if (!redis->has_opened || redis->is_lost)
+        log_line(redis, IMAGINE_LOG_INFO, "store.opened", NULL);
+    redis->has_opened = true;
+    redis->is_lost = false;
 }
 
 /* ---- hiredis on libuv --------------------------------------------------------------------------
@@ -207,7 +227,9 @@ static int attach(link_t *link) {
     if (socket == NULL)
         return IMAGINE_ENOMEM;
     (void)fcntl(hiredis->c.fd, F_SETFD, FD_CLOEXEC); /* which hiredis forgets */
-    if (uv_poll_init(redis->queue.io->loop, &socket->poll, hiredis->c.fd) != 0) {
+    /* Who only listens says nothing, and would never learn that a router has forgotten it. */
+    if (redisEnableKeepAlive(&hiredis->c) != REDIS_OK ||
+        uv_poll_init(redis->queue.io->loop, &socket->poll, hiredis->c.fd) != 0) {
         imi_mem_free(redis->queue.mem, socket);
         return IMAGINE_EIO;
     }
@@ -230,7 +252,10 @@ static int attach(link_t *link) {
 
 static void on_rest_over(void *user) {
     link_t *link = user;
+    redis_t *redis = link->redis;
     link->timer = NULL;
+    if (link->is_listener && redis->asks.stage == READY && !redis->queue.is_closing)
+        redis->on_changed(NULL, redis->watch_user); /* who cannot listen has to look */
     begin(link);
 }
 
@@ -238,13 +263,15 @@ static void rest(link_t *link) {
     redis_t *redis = link->redis;
     const imagine_io_t *io = redis->queue.io;
     uint64_t pause_ms = (uint64_t)REST_MIN_MS << (link->failures < 7 ? link->failures : 7);
+    uint64_t pause_max_ms = link->is_listener ? DEAF_MAX_MS : REST_MAX_MS;
     uint8_t dice = 0;
     stop_timer(redis, &link->timer);
     link->stage = RESTING;
+    link->is_heard = false;
     if (redis->queue.is_closing)
         return;
-    if (pause_ms > REST_MAX_MS)
-        pause_ms = REST_MAX_MS;
+    if (pause_ms > pause_max_ms)
+        pause_ms = pause_max_ms;
     (void)io->random(io->context, &dice, sizeof(dice)); /* those who lost it together come apart */
     link->failures++;
     if (io->timer_start(io->context, pause_ms + pause_ms * dice / 1024, on_rest_over, link,
@@ -279,6 +306,13 @@ static void complain_of_end(link_t *link, const redisAsyncContext *hiredis, int 
     complain(redis, reason);
 }
 
+/* This user may not listen. hiredis ends the connection over it, or hands the answer on: that is a
+ * matter of its version. */
+static void complain_of_deafness(redis_t *redis, const char *reason) {
+    if (may_complain(redis))
+        log_line(redis, IMAGINE_LOG_WARN, "store.deaf", reason);
+}
+
 static void on_disconnected(const redisAsyncContext *hiredis, int status) {
     link_t *link = hiredis->data;
     if (link->hiredis != hiredis)
@@ -286,6 +320,8 @@ static void on_disconnected(const redisAsyncContext *hiredis, int status) {
     link->hiredis = NULL; /* hiredis frees it */
     if (!link->redis->queue.is_closing && !link->is_listener)
         complain_of_end(link, hiredis, status);
+    else if (link->stage == READY && !link->is_heard && status != REDIS_OK)
+        complain_of_deafness(link->redis, hiredis->errstr);
     rest(link);
     schedule(link->redis);
 }
@@ -316,10 +352,9 @@ static void on_greeted(redisAsyncContext *hiredis, void *reply, void *user) {
     }
     stop_timer(redis, &link->timer);
     link->stage = READY;
-    link->failures = 0;
-    redis->has_logged = false;
     if (!link->is_listener) {
-        log_line(redis, IMAGINE_LOG_INFO, "store.opened", NULL);
+        link->failures = 0;
+        rejoice(redis);
         schedule(redis);
     } else {
         char channel[KEY_SIZE];
@@ -352,16 +387,30 @@ static int greet(link_t *link) {
     return err;
 }
 
+/* A name may have several addresses ("localhost" is ::1 and 127.0.0.1), and the server need not
+ * listen on the first: each try is the next one's. */
+static const struct addrinfo *choose(const link_t *link, const struct addrinfo *found) {
+    const struct addrinfo *at = found;
+    uint32_t count = 0;
+    for (; at != NULL; at = at->ai_next)
+        count++;
+    at = found;
+    for (uint32_t i = count > 0 ? link->failures % count : 0; i > 0; i--)
+        at = at->ai_next;
+    return at;
+}
+
 static void on_resolved(uv_getaddrinfo_t *lookup, int status, struct addrinfo *found) {
     link_t *link = lookup->data;
     redis_t *redis = link->redis;
+    const struct addrinfo *chosen = choose(link, found);
     char address[64] = "";
     const char *reason = NULL;
     imi_mem_free(redis->queue.mem, lookup);
     link->lookup = NULL;
     redis->handle_count--;
-    if (found != NULL)
-        uv_ip_name(found->ai_addr, address, sizeof(address));
+    if (chosen != NULL)
+        uv_ip_name(chosen->ai_addr, address, sizeof(address));
     uv_freeaddrinfo(found);
     if (redis->is_finishing) {
         finish_if_done(redis);
@@ -422,14 +471,17 @@ static void on_message(redisAsyncContext *hiredis, void *reply, void *user) {
     const redisReply *answer = reply, *text;
     if (answer == NULL || link->hiredis != hiredis || redis->queue.is_closing)
         return;
-    if (answer->type == REDIS_REPLY_ERROR)
-        complain(redis, answer->str); /* this user may not listen */
+    if (answer->type == REDIS_REPLY_ERROR) {
+        complain_of_deafness(redis, answer->str);
+        give_up(link, NULL);
+        return;
+    }
     if (answer->type != REDIS_REPLY_ARRAY || answer->elements != 3)
         return;
     if (strcmp(answer->element[0]->str, "subscribe") == 0) {
-        if (link->was_ready)
-            redis->on_changed(NULL, redis->watch_user);
-        link->was_ready = true;
+        link->is_heard = true;
+        link->failures = 0;
+        redis->on_changed(NULL, redis->watch_user); /* until now it heard nothing */
         return;
     }
     text = answer->element[2];

@@ -1,8 +1,10 @@
 // redis.test.mjs: a Redis that is away, stands still, forgets, is full or may only be read hurts no
 // request.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import path from "node:path";
 import { after, before, beforeEach, test } from "node:test";
-import { eventually, pause, startServer, startUpstream } from "../support/harness.mjs";
+import { eventually, pause, root, startServer, startUpstream } from "../support/harness.mjs";
 import { startRedis } from "../support/redis.mjs";
 
 const WAIT_MAX_MS = 250;
@@ -142,13 +144,26 @@ for (const [name, words] of [["full", ["CONFIG", "SET", "maxmemory", "1"]], ["re
     assert.ok(said(server, "store.lost") + said(server, "store.failed") >= 1, server.log);
   });
 
-test("a user with a password of its own is enough", async () => {
+test("a user who may no more than README.md says is enough", async () => {
   const redis = stopped(await startRedis());
-  await redis.ask("ACL", "SETUSER", "imagine", "on", ">p@ss:w/rd", "~*", "&*", "+@all", "-@admin", "-@dangerous");
-  const url = `redis://imagine:${encodeURIComponent("p@ss:w/rd")}@127.0.0.1:${redis.port}`;
-  const server = await start(url);
-  await learn(server);
-  await eventually("the mark is in the store", async () => (await marks(redis)) > 0);
-  assert.equal(said(server, "store.lost"), 0, server.log);
-  assert.ok(!server.log.includes("p@ss"), "the password is in the log");
+  const rules = /`ACL SETUSER imagine on >password ([^`]+)`/.exec(readFileSync(path.join(root, "README.md"), "utf8"))[1];
+  await redis.ask("ACL", "SETUSER", "imagine", "on", ">p@ss:w/rd", ...rules.split(/\s+/));
+  const url = `redis://imagine:${encodeURIComponent("p@ss:w/rd")}@127.0.0.1:${redis.port}/2`, env = { RATE_LIMIT: "1000" };
+  const a = await start(url, env), b = await start(url, env);
+  await learn(a);
+  await eventually("the other one knows", async () => (await exhausted(b)) === 1);
+  assert.equal(await redis.ask("ACL", "LOG"), "*0\r\n", "something was refused");
+  for (const server of [a, b]) {
+    assert.ok(!/store\.(lost|deaf|failed)|limit\.alone/.test(server.log), server.log);
+    assert.ok(!server.log.includes("p@ss"), "the password is in the log");
+  }
+});
+
+test("a user without a channel knows what others mark within a second, and the log says why not at once", async () => {
+  const redis = stopped(await startRedis());
+  await redis.ask("ACL", "SETUSER", "imagine", "on", ">pass", "~*", "+@all");
+  const url = `redis://imagine:pass@127.0.0.1:${redis.port}`, a = await start(url), b = await start(url);
+  await learn(a);
+  await eventually("the other one knows", async () => (await exhausted(b)) === 1);
+  assert.equal(said(b, "store.deaf"), 1, b.log);
 });

@@ -132,8 +132,10 @@ START_TEST(what_was_counted_while_the_storage_was_away_is_told_later) {
     work(pair.a, 3, 0);
     run(&pair, 3000);
     assert_told(pair.a, 5, 0);
+    ck_assert_ptr_nonnull(strstr(pair.a->log, "store.failed"));
     sim_store_set_mode(pair.store, SIM_STORE_UP);
     run(&pair, 6000);
+    ck_assert_ptr_nonnull(strstr(pair.a->log, "store.back"));
     work(pair.b, 1, 0);
     assert_both(&pair, 6, 0);
     close_pair(&pair);

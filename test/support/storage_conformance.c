@@ -867,16 +867,18 @@ END_TEST
 
 typedef struct watcher {
     storage_bench_t *bench;
-    size_t count; /* of keys that were told, and of gaps */
-    char key[32]; /* the last one; "": a gap */
+    size_t count; /* of keys that were told; gaps may be at any time */
+    char key[32]; /* the last one */
 } watcher_t;
 
 static void on_changed(const char *key, void *user) {
     watcher_t *watcher = user;
     ck_assert_msg(watcher->bench->closed_count == 0, "a change was told after closed");
     ck_assert_msg(!watcher->bench->is_inside, "a change was told inside a call");
+    if (key == NULL)
+        return;
     watcher->count++;
-    (void)snprintf(watcher->key, sizeof(watcher->key), "%s", key == NULL ? "" : key);
+    (void)snprintf(watcher->key, sizeof(watcher->key), "%s", key);
 }
 
 static void change(storage_bench_t *bench, size_t kind, const char *key) {

@@ -4,9 +4,11 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -349,6 +351,122 @@ START_TEST(a_program_that_is_run_inherits_no_connection) {
 }
 END_TEST
 
+/* Else a listener would never learn that a router on the way has forgotten it. */
+START_TEST(connections_that_are_silent_are_kept_alive) {
+    int connections = 0;
+    setup();
+    storage_bench_t *bench = storage_bench_open(&plain);
+    ck_assert_int_eq(storage_bench_set(bench, "k", "v", 0), 0);
+    for (int fd = 0; fd < 1024; fd++) {
+        struct sockaddr_in peer = {0};
+        socklen_t size = sizeof(peer), is_kept_size = sizeof(int);
+        int is_kept = 0;
+        if (getpeername(fd, (struct sockaddr *)&peer, &size) != 0 || ntohs(peer.sin_port) != port)
+            continue;
+        ck_assert_int_eq(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &is_kept, &is_kept_size), 0);
+        ck_assert_int_eq(is_kept, 1);
+        connections++;
+    }
+    ck_assert_int_eq(connections, 1);
+    storage_bench_close(bench);
+    kill_server();
+}
+END_TEST
+
+static bool has_two_addresses;
+
+typedef struct found {
+    struct addrinfo info; /* first */
+    struct sockaddr_in place;
+} found_t;
+
+/* In place of the C library's: a name whose first address is nobody's. */
+__attribute__((visibility("default"))) int getaddrinfo(const char *name, const char *service,
+                                                       const struct addrinfo *hints,
+                                                       struct addrinfo **out) {
+    bool is_ours = has_two_addresses && service == NULL; /* else hiredis', of an address */
+    const char *const addresses[] = {is_ours ? "127.0.0.2" : name, "127.0.0.3"};
+    *out = NULL;
+    for (int i = 0; i < (is_ours ? 2 : 1); i++) {
+        found_t *found = calloc(1, sizeof(*found));
+        ck_assert_ptr_nonnull(found);
+        found->place.sin_family = AF_INET;
+        if (service != NULL)
+            found->place.sin_port = htons((uint16_t)strtol(service, NULL, 10));
+        ck_assert_int_eq(inet_pton(AF_INET, addresses[i], &found->place.sin_addr), 1);
+        found->info = (struct addrinfo){.ai_family = AF_INET,
+                                        .ai_socktype = hints->ai_socktype,
+                                        .ai_addr = (struct sockaddr *)&found->place,
+                                        .ai_addrlen = sizeof(found->place),
+                                        .ai_next = *out};
+        *out = &found->info;
+    }
+    return 0;
+}
+
+__attribute__((visibility("default"))) void freeaddrinfo(struct addrinfo *info) {
+    while (info != NULL) {
+        struct addrinfo *next = info->ai_next;
+        free(info);
+        info = next;
+    }
+}
+
+START_TEST(a_name_with_two_addresses_leads_to_the_one_that_answers) {
+    setup(); /* on 127.0.0.1 and 127.0.0.2 */
+    has_two_addresses = true;
+    storage_bench_t *bench = storage_bench_open(&plain);
+    expect_soon(bench);
+    ck_assert_uint_eq(mini_io_logged(bench->mini, "store.opened"), 1);
+    storage_bench_close(bench);
+    has_two_addresses = false;
+    kill_server();
+}
+END_TEST
+
+typedef struct hearer {
+    int look_count;
+    int told_count;
+} hearer_t;
+
+static void on_heard(const char *key, void *user) {
+    hearer_t *hearer = user;
+    *(key == NULL ? &hearer->look_count : &hearer->told_count) += 1;
+}
+
+static void wait_for(const storage_bench_t *bench, const int *count, int expected) {
+    uint64_t began_ms = clock_ms(bench);
+    while (*count < expected) {
+        ck_assert_uint_lt(clock_ms(bench) - began_ms, 15000);
+        mini_io_sleep(bench->mini, 20);
+    }
+}
+
+/* Redis gives new users no channel. */
+START_TEST(who_may_not_listen_looks_again_and_again) {
+    hearer_t hearer = {0};
+    char url[96];
+    setup();
+    freeReplyObject(ask("ACL SETUSER app on >s3cr3t ~* +@all"));
+    snprintf(url, sizeof(url), "redis://app:s3cr3t@127.0.0.1:%d", port);
+    address = url;
+    storage_bench_t *bench = storage_bench_open(&at_address);
+    ck_assert_int_eq(bench->driver->watch(bench->self, "live/", on_heard, &hearer), 0);
+    wait_for(bench, &hearer.look_count, 5); /* rests of 50 to 800 ms lie between */
+    ck_assert_uint_eq(mini_io_logged(bench->mini, "store.deaf"), 1);
+    ck_assert_uint_eq(mini_io_logged(bench->mini, "NOPERM"), 1);
+    ck_assert_uint_eq(mini_io_logged(bench->mini, "store.lost"), 0);
+    freeReplyObject(ask("ACL SETUSER app &changes"));
+    for (int i = 0; hearer.told_count == 0; i++) {
+        ck_assert_int_lt(i, 1000);
+        freeReplyObject(ask("PUBLISH changes 0123456789abcdef:live/token/x"));
+        mini_io_sleep(bench->mini, 20);
+    }
+    storage_bench_close(bench);
+    kill_server();
+}
+END_TEST
+
 START_TEST(without_a_server_everything_fails_soon_and_closing_works) {
     port = free_port();
     storage_bench_t *bench = storage_bench_open(&plain);
@@ -501,6 +619,31 @@ START_TEST(each_rest_is_twice_as_long_as_the_one_before) {
 }
 END_TEST
 
+START_TEST(a_server_that_hangs_up_when_asked_is_said_once) {
+    start_actor("", 0, "");
+    storage_bench_t *bench = storage_bench_open(&plain);
+    for (int i = 0; i < 10; i++) {
+        ck_assert_int_ne(storage_bench_set(bench, "k", "w", 0), 0);
+        mini_io_sleep(bench->mini, 80);
+    }
+    ck_assert_int_ge(actor->connections, 3);
+    ck_assert_uint_eq(mini_io_logged(bench->mini, "store.lost"), 1);
+    ck_assert_uint_eq(mini_io_logged(bench->mini, "store.opened"), 2); /* at first, and again */
+    storage_bench_close(bench);
+    kill_actor();
+}
+END_TEST
+
+START_TEST(what_a_server_says_breaks_no_line_of_the_log) {
+    start_actor("", 0, "-ERR \"k\"\nis\x01 not\r\n");
+    storage_bench_t *bench = storage_bench_open(&plain);
+    ck_assert_int_eq(storage_bench_set(bench, "k", "w", 0), IMAGINE_EIO);
+    ck_assert_uint_eq(mini_io_logged(bench->mini, "reason=\"ERR 'k' is  not\""), 1);
+    storage_bench_close(bench);
+    kill_actor();
+}
+END_TEST
+
 static const char *const elsewhere[] = {
     "-MOVED 866 127.0.0.1:7001\r\n", "-ASK 866 127.0.0.1:7001\r\n",
     "-CROSSSLOT Keys in request don't hash to the same slot\r\n"};
@@ -631,12 +774,17 @@ static Suite *redis_suite(void) {
     tcase_add_test(moods, nobody_waits_for_a_server_that_was_stopped);
     tcase_add_test(moods, a_server_that_was_killed_is_found_again);
     tcase_add_test(moods, a_program_that_is_run_inherits_no_connection);
+    tcase_add_test(moods, connections_that_are_silent_are_kept_alive);
+    tcase_add_test(moods, a_name_with_two_addresses_leads_to_the_one_that_answers);
+    tcase_add_test(moods, who_may_not_listen_looks_again_and_again);
     tcase_add_test(moods, without_a_server_everything_fails_soon_and_closing_works);
     tcase_add_loop_test(moods, what_a_server_refuses_is_said_once, 0,
                         (int)(sizeof(refusals) / sizeof(refusals[0])));
     tcase_add_loop_test(moods, what_is_not_supported_is_named, 0,
                         (int)(sizeof(unsupported) / sizeof(unsupported[0])));
     tcase_add_test(moods, a_server_that_still_loads_is_asked_again_and_not_too_often);
+    tcase_add_test(moods, a_server_that_hangs_up_when_asked_is_said_once);
+    tcase_add_test(moods, what_a_server_says_breaks_no_line_of_the_log);
     tcase_add_test(moods, each_rest_is_twice_as_long_as_the_one_before);
     tcase_add_loop_test(moods, a_cluster_is_named_whatever_it_says, 0,
                         (int)(sizeof(elsewhere) / sizeof(elsewhere[0])));
