@@ -545,7 +545,8 @@ IMAGINE_API int imagine_task_cancel(imagine_t *im, const char *task_id, imagine_
 
 /**
  * Any action by name with its parameters as JSON, named as in the HTTP API ("negativePrompt",
- * "enableHD", "imageUrl" …): for FFI, scripts and gateways.
+ * "enableHD", "imageUrl" …): for FFI, scripts and gateways. A null or an empty text counts as not
+ * given; a guidance of 0 does not, and is held to the model's range.
  * @param action  "generate" or "imagine", "edit", "text", "video", "upscaler", or "task-status"
  *   and "task-cancel" ({"taskId": …})
  * @param json    copied; a broken document or a field out of bounds is told to `done`
