@@ -16,7 +16,7 @@ tables; what fails is error(e) with e.name ("IMAGINE_EEXHAUSTED"), e.message, e.
 
 A provider in Lua is a table with a name, perhaps `catalogue` and `tokenOptional`, and a function for
 each action that it has. It runs as a coroutine that waits for nothing but the call's own steps,
-call:http() and call:sleep(), and returns what came of it:
+call:http(), call:events() and call:sleep(), and returns what came of it:
 
     local mine = {
       name = "mine",
@@ -24,6 +24,12 @@ call:http() and call:sleep(), and returns what came of it:
       generate = function(call)
         local answer = call:http(call:url("/draw"), { json = { prompt = call.params.prompt } })
         return { url = answer:json().url }
+      end,
+      text = function(call)
+        for event in call:events(call:url("/tell"), { json = { prompt = call.params.prompt } }) do
+          call:delta(event:json().piece)
+        end
+        return {}
       end,
     }
     local client = imagine.open({}, { providers = { mine } }) ]]

@@ -200,6 +200,10 @@ const onPiece = register("ImagineOnPiece", (text, size, number) => waiting.get(N
  *         const answer = await call.http(call.url("/draw"), { json: { prompt: call.params.prompt } });
  *         return { url: answer.json().url };
  *       },
+ *       async text(call) {
+ *         for await (const event of call.events(call.url("/tell"), { json: { prompt: call.params.prompt } })) call.delta(event.json().piece);
+ *         return {};
+ *       },
  *     };
  *     const client = new Client({ providers: [mine] });
  */

@@ -336,6 +336,11 @@ class Provider:
             async def generate(self, call):
                 answer = await call.http(call.url("/draw"), json={"prompt": call.params["prompt"]})
                 return {"url": answer.json()["url"]}
+
+            async def text(self, call):
+                async for event in call.events(call.url("/tell"), json={"prompt": call.params["prompt"]}):
+                    call.delta(event.json()["piece"])
+                return {}
     """
 
     name, catalogue, token_optional = None, None, False
