@@ -9,18 +9,26 @@
 /* OpenSSL keeps errors per thread, and the oldest would be taken for the next call's: every entry
  * that may leave some clears them. */
 
+/* Without one of ours OpenSSL would ask the terminal, and wait. */
+static int no_passphrase(char *out, int capacity, int is_writing, void *user) {
+    (void)out, (void)capacity, (void)is_writing, (void)user;
+    return -1;
+}
+
 const char *imi_tls_identity_open(imi_tls_identity_t **out, const char *cert_path,
                                   const char *key_path) {
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
     const char *why = NULL;
     *out = NULL;
+    if (context != NULL)
+        SSL_CTX_set_default_passwd_cb(context, no_passphrase);
     if (context == NULL || SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1)
         why = "TLS_CERT: TLS does not start";
     else if (SSL_CTX_use_certificate_chain_file(context, cert_path) != 1)
         why = "TLS_CERT: no PEM file of a certificate and its chain";
     else if (SSL_CTX_use_PrivateKey_file(context, key_path, SSL_FILETYPE_PEM) != 1 ||
              SSL_CTX_check_private_key(context) != 1)
-        why = "TLS_KEY: no PEM file of the certificate's private key";
+        why = "TLS_KEY: no PEM file of the certificate's private key, without a passphrase";
     ERR_clear_error();
     if (why != NULL) {
         SSL_CTX_free(context);

@@ -13,15 +13,19 @@
 #include "support/check_main.h"
 
 static char folder[] = "/tmp/imagine-tls-XXXXXX";
-static char cert_path[64], key_path[64], other_key_path[64], text_path[64];
+static char cert_path[64], key_path[64], other_key_path[64], sealed_key_path[64], text_path[64];
 
-static EVP_PKEY *write_key(const char *path) {
-    EVP_PKEY *key = EVP_EC_gen("P-256");
+#define PASSPHRASE "open sesame"
+
+/* passphrase NULL: in the clear. */
+static void write_key(const char *path, EVP_PKEY *key, const char *passphrase) {
     FILE *file = fopen(path, "w");
     ck_assert_ptr_nonnull(file);
-    ck_assert_int_eq(PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL), 1);
+    ck_assert_int_eq(PEM_write_PKCS8PrivateKey(
+                         file, key, passphrase != NULL ? EVP_aes_128_cbc() : NULL, passphrase,
+                         passphrase != NULL ? (int)strlen(passphrase) : 0, NULL, NULL),
+                     1);
     ck_assert_int_eq(fclose(file), 0);
-    return key;
 }
 
 static void write_cert(const char *path, EVP_PKEY *key) {
@@ -42,17 +46,20 @@ static void write_cert(const char *path, EVP_PKEY *key) {
 }
 
 static void make_files(void) {
-    EVP_PKEY *key;
+    EVP_PKEY *key = EVP_EC_gen("P-256"), *other_key = EVP_EC_gen("P-256");
     FILE *file;
     ck_assert_ptr_nonnull(mkdtemp(folder));
     (void)snprintf(cert_path, sizeof(cert_path), "%s/cert.pem", folder);
     (void)snprintf(key_path, sizeof(key_path), "%s/key.pem", folder);
     (void)snprintf(other_key_path, sizeof(other_key_path), "%s/other.pem", folder);
+    (void)snprintf(sealed_key_path, sizeof(sealed_key_path), "%s/sealed.pem", folder);
     (void)snprintf(text_path, sizeof(text_path), "%s/text.pem", folder);
-    key = write_key(key_path);
+    write_key(key_path, key, NULL);
+    write_key(sealed_key_path, key, PASSPHRASE);
+    write_key(other_key_path, other_key, NULL);
     write_cert(cert_path, key);
     EVP_PKEY_free(key);
-    EVP_PKEY_free(write_key(other_key_path));
+    EVP_PKEY_free(other_key);
     file = fopen(text_path, "w");
     ck_assert_ptr_nonnull(file);
     ck_assert_int_ge(fputs("no PEM\n", file), 0);
@@ -63,6 +70,7 @@ static void remove_files(void) {
     (void)unlink(cert_path);
     (void)unlink(key_path);
     (void)unlink(other_key_path);
+    (void)unlink(sealed_key_path);
     (void)unlink(text_path);
     (void)rmdir(folder);
 }
@@ -89,6 +97,22 @@ START_TEST(what_is_wrong_with_an_identity_is_told_with_the_setting) { /* _i: ide
         ck_assert_msg(strncmp(why, identity_cases[_i].why, strlen(identity_cases[_i].why)) == 0,
                       "%s: %s", identity_cases[_i].name, why);
     imi_tls_identity_close(identity);
+}
+END_TEST
+
+/* Where there is no terminal, OpenSSL would read it from the standard input. */
+START_TEST(nobody_is_asked_for_a_passphrase) {
+    imi_tls_identity_t *identity = NULL;
+    char rest[sizeof(PASSPHRASE) + 1];
+    int ends[2];
+    ck_assert_int_eq(pipe(ends), 0);
+    ck_assert_int_eq(write(ends[1], PASSPHRASE "\n", sizeof(PASSPHRASE)), sizeof(PASSPHRASE));
+    ck_assert_int_eq(dup2(ends[0], STDIN_FILENO), STDIN_FILENO);
+    ck_assert_ptr_nonnull(imi_tls_identity_open(&identity, cert_path, sealed_key_path));
+    ck_assert_ptr_null(identity);
+    ck_assert_int_eq(read(STDIN_FILENO, rest, sizeof(rest)), sizeof(PASSPHRASE));
+    ck_assert_int_eq(close(ends[0]), 0);
+    ck_assert_int_eq(close(ends[1]), 0);
 }
 END_TEST
 
@@ -205,6 +229,7 @@ static Suite *tls_suite(void) {
     tcase_add_unchecked_fixture(tcase, make_files, remove_files);
     tcase_add_loop_test(tcase, what_is_wrong_with_an_identity_is_told_with_the_setting, 0,
                         sizeof(identity_cases) / sizeof(identity_cases[0]));
+    tcase_add_test(tcase, nobody_is_asked_for_a_passphrase);
     tcase_add_loop_test(tcase, a_session_carries_bytes_both_ways_however_they_are_cut, 0,
                         sizeof(versions) / sizeof(versions[0]));
     tcase_add_test(tcase, an_old_version_is_refused_with_an_alert);
