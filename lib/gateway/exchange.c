@@ -31,6 +31,8 @@ static const imi_refusal_t too_often = {429, IMAGINE_ERATE, "Too Many Requests",
                                         "too many requests in this minute: see Retry-After"};
 static const imi_refusal_t too_large = {413, IMAGINE_ETOOLARGE, "Payload Too Large",
                                         "the body is larger than allowed"};
+static const imi_refusal_t compressed = {415, IMAGINE_ENOTSUP, "Unsupported Media Type",
+                                         "a compressed body is not understood: send it as it is"};
 static const imi_refusal_t too_slow = {408, IMAGINE_ETIMEDOUT, "Request Timeout",
                                        "the body did not arrive within 30 seconds"};
 static const imi_refusal_t out_of_memory = {503, IMAGINE_ENOMEM, "Out of memory",
@@ -178,6 +180,8 @@ static void plan_body(imagine_exchange_t *exchange, const imi_gateway_head_t *he
     imi_body_plan_t plan;
     exchange->refusal = imi_body_plan(&plan, head->content_type, head->content_length,
                                       exchange->gateway->body_size_max);
+    if (exchange->refusal == NULL && head->is_compressed)
+        exchange->refusal = &compressed; /* RFC 9110, section 15.5.16 */
     if (exchange->refusal != NULL)
         return;
     exchange->body = imi_gateway_body_new(exchange->mem, &plan);

@@ -25,6 +25,7 @@ typedef enum field {
     FIELD_OTHER,
     FIELD_ACCEPT,
     FIELD_AUTHORIZATION,
+    FIELD_CONTENT_ENCODING,
     FIELD_CONTENT_LENGTH,
     FIELD_CONTENT_TYPE,
     FIELD_FETCH_MODE,
@@ -52,6 +53,7 @@ static const struct {
     {{"sec-fetch-mode", 14}, FIELD_FETCH_MODE},
     {{"x-forwarded-for", 15}, FIELD_FORWARDED},
     {{"cf-connecting-ip", 16}, FIELD_FORWARDED},
+    {{"content-encoding", 16}, FIELD_CONTENT_ENCODING},
     {{"transfer-encoding", 17}, FIELD_TRANSFER_ENCODING},
 };
 
@@ -75,6 +77,15 @@ static const imi_refusal_t *read_length(imi_gateway_head_t *head, imi_slice_t va
     return NULL;
 }
 
+/* Not so what is no content coding at all: careless clients name their character set here. */
+static bool is_compression(imi_slice_t codings) {
+    static const char *const names[] = {"gzip", "deflate", "br", "zstd", "compress"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (imi_text_has_nocase(codings, names[i]))
+            return true;
+    return false;
+}
+
 static const imi_refusal_t *read_field(imi_gateway_head_t *head, field_t field, imi_slice_t value) {
     switch (field) {
     case FIELD_ACCEPT:
@@ -82,6 +93,9 @@ static const imi_refusal_t *read_field(imi_gateway_head_t *head, field_t field, 
         break;
     case FIELD_AUTHORIZATION:
         head->authorization = head->authorization.data == NULL ? value : IMI_SLICE("");
+        break;
+    case FIELD_CONTENT_ENCODING:
+        head->is_compressed |= is_compression(value);
         break;
     case FIELD_CONTENT_LENGTH:
         return read_length(head, value);

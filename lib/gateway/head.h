@@ -20,6 +20,7 @@ typedef struct imi_gateway_head {
     imi_slice_t accept;
     imi_slice_t authorization; /* empty, so of no known form, when it was sent twice */
     imi_slice_t content_type;
+    bool is_compressed;     /* the body, says its Content-Encoding */
     imi_slice_t fetch_mode; /* Sec-Fetch-Mode */
     imi_slice_t if_none_match;
     imi_slice_t origin;
