@@ -21,12 +21,14 @@ import ctypes.util
 import itertools
 import json
 import os
+import time
+import weakref
 
 _lib = ctypes.CDLL(os.environ.get("IMAGINE_LIBRARY") or ctypes.util.find_library("imagine") or "libimagine.so.0")
 
 _DONE = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 _PIECE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
-_LOG = ctypes.CFUNCTYPE(None, ctypes.c_int32, ctypes.c_char_p, ctypes.c_void_p)
+_LOG = ctypes.CFUNCTYPE(None, ctypes.c_int32, ctypes.c_char_p, ctypes.c_size_t)
 _STEP = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _RESPONSE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 _EVENT = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
@@ -41,7 +43,7 @@ def _function(name, result, *arguments):
     return function
 
 
-_open = _function("imagine_open_json", ctypes.c_int, _out, _text, _LOG, _handle, _out)
+_open = _function("imagine_open_json", ctypes.c_int, _out, _text, _LOG, _size, _out)
 _close = _function("imagine_close", None, _handle, _handle, _handle)
 _free = _function("imagine_free", None, _handle)
 _settings_open = _function("imagine_settings_open", ctypes.c_int, _out)
@@ -64,6 +66,7 @@ _result_retry = _function("imagine_result_retry_after_ms", ctypes.c_uint64, _han
 _result_task = _function("imagine_result_task_id", _text, _handle)
 _error_name = _function("imagine_err_name", _text, ctypes.c_int)
 _error_text = _function("imagine_strerror", _text, ctypes.c_int)
+_set_catalogue = _function("imagine_set_catalogue", ctypes.c_int, _handle, _text, _size, _out)
 _models = _function("imagine_models", _handle, _handle, ctypes.c_uint32)
 _token_details = _function("imagine_token_details", _handle, _handle, _text)
 _register = _function("imagine_register_json", ctypes.c_int, _handle, _text, _STEP, _handle)
@@ -94,6 +97,7 @@ for _number in range(-1, -200, -1):
         globals()[_name.removeprefix("IMAGINE_")] = _number
 
 STREAM_PIECES_MAX = 64  # that wait for a slow reader, before the provider is held back
+SIGNALS_MS = 100  # how long a blocking call leaves Ctrl-C unseen: Python looks only between calls of C
 
 
 class Error(Exception):
@@ -114,6 +118,14 @@ def _take(pointer):
         return ctypes.string_at(pointer).decode()
     finally:
         _free(pointer)
+
+
+def _read(pointer, number):
+    """JSON that is ours to free; that error where there is none."""
+    text = _take(pointer)
+    if text is None:
+        raise Error(number)
+    return json.loads(text)
 
 
 def _check(number, message=None):
@@ -137,6 +149,7 @@ def _outcome(status, result):
 
 _numbers = itertools.count(1)
 _waiting = {}  # number -> (on_done(result, error), on_piece(text) or None)
+_logs = {}  # number -> a client's log(level, line)
 
 
 @_DONE
@@ -150,8 +163,22 @@ def _on_piece(text, size, number):
     _waiting[number][1](ctypes.string_at(text, size).decode(errors="replace"))
 
 
+@_LOG
+def _on_log(level, line, number):
+    log = _logs.get(number)
+    if log:
+        log(level, line.decode(errors="replace"))
+
+
+def _shut(im, number, process):
+    if os.getpid() == process:  # a child of fork() leaves it alone
+        _close(im, None, None)
+    _logs.pop(number, None)
+
+
 class Client:
-    """A client of the library, with its private thread.
+    """A client of the library, with its private thread. One that is dropped is closed, and so are all
+    when the interpreter ends.
 
     settings: names and texts of the README's table ({"GITEE_TOKENS": "a,b"}), before those of the
     environment and of .env files, which are read unless `env` is False. log: a function of (level,
@@ -160,18 +187,29 @@ class Client:
 
     def __init__(self, settings=None, env=True, log=None, providers=(), **options):
         names = {"".join([first, *map(str.capitalize, rest)]): value for key, value in options.items() for first, *rest in [key.split("_")]}
-        self._log = _LOG(lambda level, line, _: log(level, line.decode(errors="replace"))) if log else _LOG()
-        handle, message = ctypes.c_void_p(), ctypes.c_void_p()
-        number = _open(ctypes.byref(handle), json.dumps(names).encode(), self._log, None, ctypes.byref(message))
-        _check(number, _take(message.value))
+        handle, message, number = ctypes.c_void_p(), ctypes.c_void_p(), next(_numbers)
+        if log:
+            _logs[number] = log
+        err = _open(ctypes.byref(handle), json.dumps(names).encode(), _on_log if log else _LOG(), number, ctypes.byref(message))
+        if err != 0:
+            _logs.pop(number, None)
+        _check(err, _take(message.value))
         self._im, self._providers, self._process = handle.value, list(providers), os.getpid()
+        self._shut = weakref.finalize(self, _shut, self._im, number, self._process)
         try:
             for provider in self._providers:
-                _check(_register(self._im, json.dumps(provider._description()).encode(), _on_action, provider._number))
+                self._register(provider)
             self._configure(settings or {}, env)
         except BaseException:
             self.close()
             raise
+
+    def _register(self, provider):
+        _check(_register(self._im, json.dumps(provider._description()).encode(), _on_action, provider._number))
+        if provider.catalogue:  # by itself: so that what is wrong with it is told
+            text, message = json.dumps({"providers": {provider.name: provider.catalogue}}).encode(), ctypes.c_void_p()
+            number = _set_catalogue(self._im, text, len(text), ctypes.byref(message))
+            _check(number, _take(message.value))
 
     def _configure(self, settings, env):
         handle, message = ctypes.c_void_p(), ctypes.c_void_p()
@@ -189,9 +227,8 @@ class Client:
 
     def close(self):
         """Requests in flight fail with IMAGINE_ECANCELED first; returns when all is gone."""
-        im, self._im = self._im, None
-        if im and os.getpid() == self._process:  # a child of fork() leaves it alone
-            _close(im, None, None)
+        self._im = None
+        self._shut()
 
     def __enter__(self):
         return self
@@ -205,15 +242,19 @@ class Client:
     async def __aexit__(self, *_):
         await asyncio.get_running_loop().run_in_executor(None, self.close)
 
-    def _start(self, action, params, on_done, on_piece=None):
+    def _handle(self):
         if not self._im or os.getpid() != self._process:
-            raise Error(-3)
+            raise Error(ECLOSED)
+        return self._im
+
+    def _start(self, action, params, on_done, on_piece=None):
+        im = self._handle()
         number, request, text = next(_numbers), ctypes.c_void_p(), json.dumps(params).encode()
         _waiting[number] = on_done, on_piece
         if on_piece:
-            err = _submit_text(self._im, text, len(text), _on_piece, _on_done, number, ctypes.byref(request))
+            err = _submit_text(im, text, len(text), _on_piece, _on_done, number, ctypes.byref(request))
         else:
-            err = _submit(self._im, action.encode(), text, len(text), _on_done, number, ctypes.byref(request))
+            err = _submit(im, action.encode(), text, len(text), _on_done, number, ctypes.byref(request))
         if err != 0:
             del _waiting[number]
             raise Error(err)
@@ -285,13 +326,18 @@ class Client:
     # ---- without ----
 
     def call(self, action, timeout_ms=-1, **params):
-        """The result of any action; blocks. TimeoutError: the request was given up."""
+        """The result of any action; blocks. TimeoutError: the request was given up, as by Ctrl-C."""
         outcome = []
+        ends_at = time.monotonic() + timeout_ms / 1000 if timeout_ms >= 0 else float("inf")
         request = self._start(action, params, lambda *what: outcome.extend(what))
         try:
-            if _wait(request, timeout_ms) == ETIMEDOUT:
-                _cancel(request)
-                raise TimeoutError(f"{action} took longer than {timeout_ms} ms")
+            while (err := _wait(request, int(min(SIGNALS_MS, max(0, ends_at - time.monotonic()) * 1000)))) == ETIMEDOUT:
+                if time.monotonic() >= ends_at:
+                    raise TimeoutError(f"{action} took longer than {timeout_ms} ms")
+            _check(err)
+        except BaseException:
+            _cancel(request)
+            raise
         finally:
             _release(request)
         if outcome[1] is not None:
@@ -300,10 +346,10 @@ class Client:
 
     def models(self, everything=False):
         """Those whose provider can serve now, or all."""
-        return json.loads(_take(_models(self._im, 1 if everything else 0)))
+        return _read(_models(self._handle(), 1 if everything else 0), ENOMEM)
 
     def tokens(self, provider):
-        return json.loads(_take(_token_details(self._im, provider.encode())))
+        return _read(_token_details(self._handle(), provider.encode()), EPROVIDER)
 
 
 def _tell(loop, function, *arguments):
@@ -351,7 +397,7 @@ class Provider:
 
     def _description(self):
         actions = [action for action in ("generate", "edit", "text", "video", "upscaler") if hasattr(self, action)]
-        return {"name": self.name, "actions": actions, "tokenOptional": self.token_optional, **({"catalogue": self.catalogue} if self.catalogue else {})}
+        return {"name": self.name, "actions": actions, "tokenOptional": self.token_optional}
 
 
 class Answer:
@@ -458,7 +504,7 @@ def _go_on(pointer, value=None):
         _call_succeed(pointer, json.dumps(end.value).encode())
     except Refused as error:
         _call_fail(pointer, error.number, str(error).encode())
-    except Exception as error:  # nothing may fly through the library
+    except BaseException as error:  # nothing may fly through the library
         _call_fail(pointer, EPROTOCOL, f"the provider failed: {type(error).__name__}: {error}".encode())
 
 
@@ -475,7 +521,7 @@ def _on_action(pointer):
         if _call_defer(pointer, _on_gone, pointer) != 0:
             raise MemoryError
         _running[pointer] = getattr(_providers[_call_user(pointer)], _call_action(pointer).decode())(Call(pointer))
-    except Exception as error:
+    except BaseException as error:
         _call_fail(pointer, EPROTOCOL, f"the provider failed: {type(error).__name__}: {error}".encode())
         return
     _go_on(pointer)

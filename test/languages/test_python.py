@@ -3,6 +3,8 @@ environment: run by test/e2e/languages.test.mjs."""
 import asyncio
 import gc
 import os
+import signal
+import threading
 import unittest
 
 import imagine
@@ -20,6 +22,13 @@ class Instant(imagine.Provider):
 
     async def generate(self, call):
         return {"url": "data:,x", "width": call.params["width"]}
+
+
+class Slow(Instant):
+    name = "slow"
+
+    async def generate(self, call):
+        await call.sleep(60)
 
 
 class Picky(imagine.Provider):
@@ -104,14 +113,58 @@ class Blocking(unittest.TestCase):
             with self.assertRaises(imagine.Error) as caught:
                 im.call("generate", model="nobody/x", prompt="a cat")
             self.assertEqual(caught.exception.number, imagine.EPROVIDER)
+            with self.assertRaises(imagine.Error) as caught:
+                im.tokens("nobody")
+            self.assertEqual(caught.exception.number, imagine.EPROVIDER)
         with self.assertRaises(imagine.Error) as caught:
             imagine.Client(settings={"PORT": "many"})
         self.assertIn("PORT", str(caught.exception))
         with self.assertRaises(imagine.Error) as caught:
             imagine.Client(colour="red")
         self.assertIn("colour", str(caught.exception))
-        with self.assertRaises(imagine.Error):
-            im.call("generate", **CAT)  # closed
+        for ask in (lambda: im.call("generate", **CAT), im.models, lambda: im.tokens("gitee")):
+            with self.assertRaises(imagine.Error) as caught:
+                ask()
+            self.assertEqual(caught.exception.number, imagine.ECLOSED)
+
+    def test_of_a_bad_catalogue_entry_the_place_is_told(self):
+        class Bad(Instant):
+            catalogue = {"models": [{"key": "one", "type": ["picture"]}]}
+
+        with self.assertRaises(imagine.Error) as caught:
+            client(providers=[Bad()])
+        self.assertIn("models[key one].type", str(caught.exception))
+
+    def test_a_client_that_is_dropped_is_closed(self):
+        lines, outcome = [], []
+        im = client(providers=[Slow()], log=lambda level, line: lines.append(line), log_level="trace")
+        request = im._start("generate", {"model": "slow/one", "prompt": "x"}, lambda *what: outcome.extend(what))
+        imagine._release(request)
+        del im
+        gc.collect()
+        self.assertEqual(outcome[1].number, imagine.ECANCELED)
+        self.assertEqual((imagine._waiting, imagine._running, imagine._logs), ({}, {}, {}))
+
+    def test_ctrl_c_ends_a_call(self):
+        with client(providers=[Slow()]) as im:
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+            with self.assertRaises(KeyboardInterrupt):
+                im.call("generate", model="slow/one", prompt="x")
+
+    def test_whatever_a_provider_raises_is_told(self):
+        class Raising(Instant):
+            name = "raising"
+
+            async def generate(self, call):
+                if call.params["prompt"] == "inside":
+                    return im.call("generate", model="raising/one", prompt="x")
+                raise asyncio.CancelledError("by itself")
+
+        with client(providers=[Raising()]) as im:
+            for prompt, told in (("x", "CancelledError: by itself"), ("inside", "would wait for itself")):
+                with self.assertRaises(imagine.Error) as caught:
+                    im.call("generate", model="raising/one", prompt=prompt)
+                self.assertIn(told, str(caught.exception))
 
     def test_looking_around(self):
         lines = []
@@ -123,12 +176,6 @@ class Blocking(unittest.TestCase):
         self.assertFalse(any("t1" in line.split() for line in lines))
 
     def test_a_timeout_gives_up(self):
-        class Slow(Instant):
-            name = "slow"
-
-            async def generate(self, call):
-                await call.sleep(60)
-
         with client(providers=[Slow()]) as im:
             with self.assertRaises(TimeoutError):
                 im.call("generate", timeout_ms=50, model="slow/one", prompt="x")
@@ -162,12 +209,6 @@ class Asynchronous(unittest.IsolatedAsyncioTestCase):
             await asyncio.wait_for(ended.wait(), 5)
 
     async def test_closing_fails_what_is_in_flight(self):
-        class Slow(Instant):
-            name = "slow"
-
-            async def generate(self, call):
-                await call.sleep(60)
-
         async with client(providers=[Slow()]) as im:
             task = asyncio.create_task(im.generate(model="slow/one", prompt="x"))
             await asyncio.sleep(0.1)
