@@ -277,6 +277,7 @@ int main(int argc, char **argv) {
     find_web_root("web");
     setvbuf(stderr, NULL, _IOFBF, LOG_BUFFER_SIZE);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow (ulimit -f) is like a full disk */
     mallopt(M_MMAP_THRESHOLD, KEPT_SIZE / 2);
     mallopt(M_TRIM_THRESHOLD, KEPT_SIZE);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {

@@ -130,8 +130,7 @@ static void log_line(const redis_t *redis, int32_t level, const char *event, con
     if (io->log == NULL)
         return;
     snprintf(said, sizeof(said), "%s", reason != NULL ? reason : "");
-    for (char *c = said; *c != '\0'; c++) /* who is at the other end may be anybody */
-        *c = *c == '"' ? '\'' : (unsigned char)*c < 0x20 || *c == 0x7f ? ' ' : *c;
+    imi_text_make_quotable(said); /* who is at the other end may be anybody */
     snprintf(line, sizeof(line), "%s driver=redis host=%.60s%s%s%s", event, redis->url.host,
              reason != NULL ? " reason=\"" : "", said, reason != NULL ? "\"" : "");
     io->log(io->context, level, line);

@@ -407,9 +407,8 @@ void imi_rest_complain(imi_rest_t *rest, int32_t http_status, imi_slice_t reason
     if (reason.data == NULL || memmem(reason.data, reason.size, token, strlen(token)) != NULL)
         reason = IMI_SLICE("");
     char *said = imi_text_clean(&arena, reason.data, reason.size, REASON_SIZE_MAX);
-    for (char *c = said; c != NULL && *c != '\0'; c++)
-        if (*c == '"')
-            *c = '\'';
+    if (said != NULL)
+        imi_text_make_quotable(said);
     char *line =
         said == NULL
             ? NULL

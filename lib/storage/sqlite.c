@@ -21,6 +21,7 @@
 #include "storage/drivers.h"
 #include "storage/queue.h"
 #include "storage/sqlite_file.h"
+#include "wire/str.h"
 
 #define RETRY_MS 5000
 /* The log says a cause once in this time, however many operations fail. */
@@ -212,12 +213,13 @@ static void start_job(sqlite_t *sqlite) {
 
 static void log_line(const sqlite_t *sqlite, int32_t level, const char *event, const char *reason) {
     const imagine_io_t *io = sqlite->queue.io;
-    char line[LOG_SIZE];
+    char line[LOG_SIZE], said[IMI_SQLITE_REASON_SIZE];
     if (io->log == NULL)
         return;
+    (void)snprintf(said, sizeof(said), "%s", reason == NULL ? "" : reason);
+    imi_text_make_quotable(said); /* a look for damage has several lines to say */
     (void)snprintf(line, sizeof(line), "%s driver=sqlite path=\"%s\"%s%s%s", event, sqlite->path,
-                   reason == NULL ? "" : " reason=\"", reason == NULL ? "" : reason,
-                   reason == NULL ? "" : "\"");
+                   reason == NULL ? "" : " reason=\"", said, reason == NULL ? "" : "\"");
     io->log(io->context, level, line);
 }
 

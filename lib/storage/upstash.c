@@ -171,8 +171,10 @@ static void begin_call(upstash_t *upstash, imi_json_writer_t *writer,
 static bool read_answers(const imi_rest_call_t *call, imi_json_cursor_t *out) {
     imi_slice_t document = {call->answer.data, call->answer.size};
     if (document.data == NULL || !imi_json_valid(document, ANSWER_DEPTH_MAX, NULL) ||
-        imi_json_type(document) != IMI_JSON_ARRAY)
+        imi_json_type(document) != IMI_JSON_ARRAY) {
+        imi_rest_complain(call->rest, call->http_status, document); /* a page of HTML, mostly */
         return false;
+    }
     *out = imi_json_walk(document);
     return true;
 }

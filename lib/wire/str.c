@@ -472,3 +472,13 @@ char *imi_text_clean(imi_arena_t *arena, const char *data, size_t size, size_t s
     out[out_size] = '\0';
     return out;
 }
+
+void imi_text_make_quotable(char *text) {
+    for (char *c = text; *c != '\0'; c++)
+        if (*c == '"')
+            *c = '\'';
+        else if (*c == '\\' && c[1] == '\0') /* it would take the closing quote with it */
+            *c = '/';
+        else if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = ' ';
+}

@@ -61,5 +61,7 @@ bool imi_equals_constant_time(const void *a, size_t a_size, const void *b, size_
  * characters and line separators (a run between words becomes one space), at most size_max bytes,
  * never cut inside a character. */
 char *imi_text_clean(imi_arena_t *arena, const char *data, size_t size, size_t size_max);
+/* In place: fit to stand between double quotes in a line of the log. */
+void imi_text_make_quotable(char *text);
 
 #endif

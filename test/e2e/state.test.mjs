@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, beforeEach, test } from "node:test";
-import { eventually, pause, scratch, startServer, startUpstream, tinyPngUrl } from "../support/harness.mjs";
+import { eventually, pause, scratch, serverProgram, startServer, startUpstream, tinyPngUrl } from "../support/harness.mjs";
 
 let upstream;
 const servers = [];
@@ -133,6 +133,18 @@ test("a place that cannot be written slows nothing", async () => {
   const server = await start("/proc/nowhere/state.db");
   for (let i = 0; i < 3; i++) assert.equal((await server.post("/api/v1/generate", cat)).status, 200);
   await eventually("the log says so", () => /store/.test(server.log));
+});
+
+test("a file that may not grow any more slows nothing", async () => {
+  const cwd = scratch(), file = path.join(cwd, "state.db"), program = path.join(cwd, "limited");
+  writeFileSync(program, `#!/bin/sh\nulimit -f 60\nexec '${serverProgram}' "$@"\n`, { mode: 0o755 });
+  const server = await startServer({ cwd, program, env: { ...upstream.settings, STATE_FILE: file, GITEE_TOKENS: "t1,t2", RATE_LIMIT: "0" } });
+  servers.push(server);
+  await eventually("the log says it", async () => {
+    assert.equal((await server.post("/api/v1/generate", { ...cat, prompt: "p".repeat(3000) }, { headers: { prefer: "respond-async" } })).status, 202);
+    return server.log.includes("store.failed");
+  });
+  assert.equal((await server.post("/api/v1/generate", cat)).status, 200);
 });
 
 test("two servers share one file", async () => {

@@ -496,6 +496,7 @@ START_TEST(a_file_that_is_not_ours_is_refused_and_stays_as_it_is) { /* _i walks 
     ck_assert_msg(strncmp(bench->mini->lines[0], "0 store.failed driver=sqlite path=", 34) == 0 &&
                       strstr(bench->mini->lines[0], foreign_cases[_i].reason) != NULL,
                   "%s: %s", foreign_cases[_i].name, bench->mini->lines[0]);
+    ck_assert_ptr_null(strpbrk(bench->mini->lines[0], "\n\t"));
     mini_io_advance(bench->mini, 6000); /* it looks again, and says nothing new */
     expect_all_fail(bench);
     ck_assert_uint_eq(bench->mini->line_count, 1);

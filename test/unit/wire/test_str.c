@@ -466,6 +466,13 @@ START_TEST(whatever_comes_clean_text_is_clean) { /* _i: the seed */
 }
 END_TEST
 
+START_TEST(what_is_made_quotable_ends_where_its_quotes_do) {
+    char text[] = "say \\\"no\"\n\x7F\xC3\xA4 \\";
+    imi_text_make_quotable(text);
+    ck_assert_str_eq(text, "say \\'no'  \xC3\xA4 /");
+}
+END_TEST
+
 START_TEST(without_memory_null_comes_back) {
     failing_mem_t failing;
     imi_arena_t arena;
@@ -484,6 +491,7 @@ static Suite *str_suite(void) {
     Suite *suite = suite_create("str");
     TCase *tcase = tcase_create("str");
     tcase_add_test(tcase, absent_is_not_empty);
+    tcase_add_test(tcase, what_is_made_quotable_ends_where_its_quotes_do);
     tcase_add_loop_test(tcase, text_equals, 0, COUNT_OF(equal_cases));
     tcase_add_test(tcase, trim_takes_blanks_off_both_ends);
     tcase_add_loop_test(tcase, split_gives_the_pieces, 0, COUNT_OF(split_cases));
