@@ -17,6 +17,9 @@ static const imi_refusal_t no_boundary = {400, IMAGINE_EINVAL, "Invalid paramete
 static const imi_refusal_t out_of_memory = {503, IMAGINE_ENOMEM, "Out of memory",
                                             "there is no memory for this body now"};
 
+/* Editors write it in front of a file; readers of JSON may pass over it (RFC 8259, section 8.1). */
+static const char byte_order_mark[] = "\xef\xbb\xbf";
+
 /* The media type alone, without its parameters. */
 static imi_slice_t media_type(imi_slice_t content_type) {
     const char *semicolon =
@@ -85,12 +88,13 @@ void imi_gateway_body_release(imi_gateway_body_t *body) {
     imi_mem_free(body->mem, body);
 }
 
-/* Without a Content-Type only what begins as an object does is taken for JSON. */
+/* Without a Content-Type only what begins as an object does, or as a byte order mark in front of
+ * one, is taken for JSON. */
 static const imi_refusal_t *guess_kind(imi_gateway_body_t *body, imi_slice_t piece) {
     piece = imi_slice_trim(piece);
     if (piece.size == 0)
         return NULL;
-    if (piece.data[0] != '{')
+    if (piece.data[0] != '{' && piece.data[0] != byte_order_mark[0])
         return &unknown_type;
     body->kind = IMI_BODY_JSON;
     return NULL;
@@ -126,5 +130,9 @@ const imi_refusal_t *imi_gateway_body_finish(imi_gateway_body_t *body, imagine_f
         return imi_form_finish(body->form, form);
     form->json = body->data.data != NULL ? body->data.data : "";
     form->json_size = body->data.size;
+    if (form->json_size >= 3 && memcmp(form->json, byte_order_mark, 3) == 0) {
+        form->json += 3;
+        form->json_size -= 3;
+    }
     return NULL;
 }
