@@ -64,6 +64,7 @@ const char *imagine_result_message(const imagine_result_t *result);
 uint64_t imagine_result_retry_after_ms(const imagine_result_t *result);
 const char *imagine_err_name(int error);
 const char *imagine_strerror(int error);
+int imagine_set_catalogue(imagine_t *im, const char *json, size_t size, char **message);
 char *imagine_models(imagine_t *im, uint32_t flags);
 char *imagine_token_details(imagine_t *im, const char *provider);
 int imagine_register_json(imagine_t *im, const char *json, void (*run)(imagine_call_t *), void *user);
@@ -324,9 +325,15 @@ local function register(client, provider)
   provider_count = provider_count + 1
   providers[provider_count] = provider
   client.providers[#client.providers + 1] = provider_count
-  local json = encode({ name = provider.name, actions = actions, tokenOptional = provider.tokenOptional, catalogue = provider.catalogue })
+  local json = encode({ name = provider.name, actions = actions, tokenOptional = provider.tokenOptional })
   local err = lib.imagine_register_json(client.im, json, on_action, ffi.cast("void *", provider_count))
   if err ~= 0 then fail(err) end
+  if provider.catalogue then -- by itself: so that what is wrong with it is told
+    local entry, message = encode({ providers = { [provider.name] = provider.catalogue } }), ffi.new("char *[1]")
+    err = lib.imagine_set_catalogue(client.im, entry, #entry, message)
+    local why = take(message[0])
+    if err ~= 0 then fail(err, why) end
+  end
 end
 
 ---- the client --------------------------------------------------------------------------------------
@@ -369,6 +376,11 @@ function imagine.open(settings, options)
   return client
 end
 
+local function handle(client) -- NULL, once it is closed, is not for the library
+  if client.im == nil then fail(imagine.errors.ECLOSED) end
+  return client.im
+end
+
 --- What is in flight fails, and its coroutines with it.
 function Client:close()
   if self.im == nil then return end
@@ -376,7 +388,7 @@ function Client:close()
   self.im = nil
   close(im)
   for _, number in ipairs(self.providers) do providers[number] = nil end
-  self:wake()
+  self:wake(true)
 end
 
 local function outcome(request)
@@ -391,22 +403,25 @@ local function outcome(request)
   return (decode(ffi.string(json, size[0])))
 end
 
---- Goes on with the coroutines whose requests have ended.
-function Client:wake()
-  local ended = {}
+--- Goes on with the coroutines whose requests have ended: with all of them, whichever fails. That a
+--- coroutine ends by the close is no news to who closes.
+function Client:wake(is_closing)
+  local ended, first = {}, nil
   for thread, request in pairs(self.waiting) do
     if lib.imagine_request_result(request) ~= nil then ended[#ended + 1] = thread end
   end
   for _, thread in ipairs(ended) do
     self.waiting[thread] = nil
     local is_good, problem = coroutine.resume(thread)
-    if not is_good then error(problem, 0) end
+    local is_expected = is_good or is_closing and getmetatable(problem) == Error and problem.number == imagine.errors.ECANCELED
+    if not is_expected and not first then first = { problem } end
   end
+  if first then error(first[1], 0) end
 end
 
 --- What is due, on this thread; false: nothing is in flight.
 function Client:turn(timeout_ms)
-  local state = turn(self.im, timeout_ms or 0)
+  local state = turn(handle(self), timeout_ms or 0)
   if state < 0 then fail(state) end
   self:wake()
   return next(self.waiting) ~= nil
@@ -422,9 +437,9 @@ function Client:spawn(body)
 end
 
 local function await(client, request)
-  local thread = coroutine.running()
+  local thread, is_main = coroutine.running() -- the second where LuaJIT is built like Lua 5.2
   request = ffi.gc(request, lib.imagine_request_release)
-  if thread then
+  if thread and not is_main then
     client.waiting[thread] = request
     coroutine.yield()
   else
@@ -435,9 +450,9 @@ end
 
 --- Any action by name: the functions below, and what is new in the library.
 function Client:request(action, params)
-  if self.im == nil then fail(-3) end
+  local im = handle(self)
   local json, out = encode(params), ffi.new("imagine_request_t *[1]")
-  local err = lib.imagine_submit(self.im, action, json, #json, nil, nil, out)
+  local err = lib.imagine_submit(im, action, json, #json, nil, nil, out)
   if err ~= 0 then fail(err) end
   return await(self, out[0])
 end
@@ -450,7 +465,7 @@ function Client:task_cancel(task_id) return self:request("task-cancel", { taskId
 
 --- on_piece(text) for each piece of a text as it comes. It may not yield.
 function Client:stream(params, on_piece)
-  if self.im == nil then fail(-3) end
+  local im = handle(self)
   local json, out = encode(params), ffi.new("imagine_request_t *[1]")
   local problem
   local callback = ffi.cast("void (*)(const char *, size_t, void *)", function(text, size)
@@ -460,7 +475,7 @@ function Client:stream(params, on_piece)
       lib.imagine_cancel(out[0])
     end
   end)
-  local err = lib.imagine_submit_text(self.im, json, #json, callback, nil, nil, out)
+  local err = lib.imagine_submit_text(im, json, #json, callback, nil, nil, out)
   local is_good, result = false, nil
   if err == 0 then is_good, result = pcall(await, self, out[0]) end
   callback:free()
@@ -471,11 +486,11 @@ end
 
 --- Those whose provider can serve now, or all.
 function Client:models(everything)
-  return (decode(take(lib.imagine_models(self.im, everything and 1 or 0))))
+  return (decode(take(lib.imagine_models(handle(self), everything and 1 or 0)) or fail(imagine.errors.ENOMEM)))
 end
 
 function Client:tokens(provider)
-  return (decode(take(lib.imagine_token_details(self.im, provider))))
+  return (decode(take(lib.imagine_token_details(handle(self), provider)) or fail(imagine.errors.EPROVIDER)))
 end
 
 return imagine

@@ -65,6 +65,7 @@ for (const declaration of [
   "uint64_t imagine_result_retry_after_ms(void *result)",
   "const char *imagine_err_name(int error)",
   "const char *imagine_strerror(int error)",
+  "int imagine_set_catalogue(void *im, const void *json, size_t size, _Out_ void **message)",
   "ImagineText imagine_models(void *im, uint32_t flags)",
   "ImagineText imagine_token_details(void *im, const char *provider)",
   "int imagine_register_json(void *im, const char *json, ImagineOnStep *run, uintptr_t number)",
@@ -112,6 +113,12 @@ function take([pointer]) {
   const text = koffi.decode.string(pointer);
   free(pointer);
   return text;
+}
+
+/** JSON, or that error where there is none. */
+function parse(text, number) {
+  if (text === null) throw new ImagineError(number);
+  return JSON.parse(text);
 }
 
 const zeroTerminated = (value) => Buffer.from(`${JSON.stringify(value)}\0`); // not copied once more, as a text would be
@@ -238,7 +245,11 @@ export class Client {
     const actions = ["generate", "edit", "text", "video", "upscaler"].filter((action) => typeof provider[action] === "function");
     providers.set(number, { provider, client: this });
     this.#numbers.push(number);
-    check(c.register_json(this._im, JSON.stringify({ name, actions, catalogue, tokenOptional }), onAction, number));
+    check(c.register_json(this._im, JSON.stringify({ name, actions, tokenOptional }), onAction, number));
+    if (!catalogue) return;
+    const entry = Buffer.from(JSON.stringify({ providers: { [name]: catalogue } })), message = [null]; // by itself: so that what is wrong with it is told
+    const err = c.set_catalogue(this._im, entry, entry.length, message);
+    check(err, take(message));
   }
 
   #configure(settings, env) {
@@ -312,8 +323,12 @@ export class Client {
     watch();
   }
 
-  #start(action, params, entry) {
+  #checkOpen() {
     if (this._im === null || this.#closing !== null) throw new ImagineError(errors.ECLOSED);
+  }
+
+  #start(action, params, entry) {
+    this.#checkOpen();
     const json = Buffer.from(JSON.stringify(params)), out = [null], number = ++lastNumber;
     waiting.set(number, entry);
     const err = entry.onPiece ? c.submit_text(this._im, json, json.length, onPiece, onDone, number, out) : c.submit(this._im, action, json, json.length, onDone, number, out);
@@ -406,11 +421,13 @@ export class Client {
 
   /** Those whose provider can serve now, or all. */
   models(everything = false) {
-    return JSON.parse(c.models(this._im, everything ? 1 : 0));
+    this.#checkOpen();
+    return parse(c.models(this._im, everything ? 1 : 0), errors.ENOMEM);
   }
 
   tokens(provider) {
-    return JSON.parse(c.token_details(this._im, provider));
+    this.#checkOpen();
+    return parse(c.token_details(this._im, provider), errors.EPROVIDER);
   }
 }
 

@@ -52,6 +52,9 @@ end)
 test("what fails is an error", function(client)
   assert(fails(function() client:generate({ prompt = "" }) end, "IMAGINE_EINVAL").message:match("prompt"))
   fails(function() client:generate({ model = "nobody/x", prompt = "x" }) end, "IMAGINE_EPROVIDER")
+  fails(function() client:tokens("nobody") end, "IMAGINE_EPROVIDER")
+  local bad = { name = "bad", catalogue = { models = { { key = "one", type = { "picture" } } } }, generate = print }
+  assert(fails(function() imagine.open({}, { providers = { bad } }) end, "IMAGINE_EINVAL").message:match("models%[key one%]"))
   assert(fails(function() imagine.open({ PORT = "many" }) end, "IMAGINE_EINVAL").message:match("PORT"))
   assert(fails(function() imagine.open({}, { colour = "red" }) end, "IMAGINE_EINVAL").message:match("colour"))
 end)
@@ -65,6 +68,39 @@ test("closing fails what is in flight", function(client)
   client:close()
   assert(e.name == "IMAGINE_ECANCELED", tostring(e))
   fails(function() client:generate(cat) end, "IMAGINE_ECLOSED")
+  for _, name in ipairs({ "turn", "models", "tokens" }) do
+    fails(function() client[name](client, 0) end, "IMAGINE_ECLOSED")
+  end
+end)
+
+test("closing ends every coroutine, and is no failure of its own", function(client)
+  local ended = 0
+  for _ = 1, 3 do
+    client:spawn(function()
+      local _, problem = pcall(client.generate, client, cat)
+      ended = ended + 1
+      error(problem, 0)
+    end)
+  end
+  client:close()
+  assert(ended == 3, ended)
+end)
+
+test("one coroutine's failure leaves the others", function(client)
+  local ended, problems = 0, 0
+  for _ = 1, 3 do
+    client:spawn(function()
+      pcall(client.generate, client, { prompt = "" })
+      ended = ended + 1
+      error("mine", 0)
+    end)
+  end
+  repeat
+    local is_good, problem = pcall(client.run, client)
+    assert(is_good or problem == "mine", tostring(problem))
+    if not is_good then problems = problems + 1 end
+  until is_good
+  assert(ended == 3 and problems > 0)
 end)
 
 test("a text comes in pieces", function(client)

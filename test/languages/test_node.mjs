@@ -45,6 +45,9 @@ test("what fails is an ImagineError", async (t) => {
   await assert.rejects(client.taskStatus("no-such-task-at-all"), { code: "IMAGINE_ENOTFOUND", httpStatus: 404 });
   assert.throws(() => new Client({ settings: { PORT: "many" } }), /PORT/);
   assert.throws(() => new Client({ colour: "red" }), /colour/);
+  const catalogue = { models: [{ key: "one", type: ["picture"] }] };
+  assert.throws(() => open(t, { providers: [{ name: "bad", catalogue, generate() {} }] }), /models\[key one\]\.type/);
+  assert.throws(() => client.tokens("nobody"), { code: "IMAGINE_EPROVIDER" });
   assert.equal(errors.ECANCELED, -4);
 });
 
@@ -98,6 +101,7 @@ test("closing fails what is in flight, and what comes later", async (t) => {
   await client.close();
   await Promise.all([one, other]);
   await assert.rejects(client.generate(cat), { code: "IMAGINE_ECLOSED" });
+  for (const look of [() => client.models(), () => client.tokens("gitee")]) assert.throws(look, { code: "IMAGINE_ECLOSED" });
   await client.close(); // again: the same end
 });
 
