@@ -19,6 +19,8 @@
  * the wall clock end in `_unix_ms`.
  * - A struct begins with `size`, its sizeof where the caller was compiled, and grows at its end:
  * set it with the …_INIT macro or the …_init function. All other zeros mean "default".
+ * - A NULL client or request is no crash: what returns an error says IMAGINE_EINVAL, what returns a
+ *   pointer NULL, the rest does nothing.
  * - Callbacks come on the loop's thread, never inside the call that asked for them, and carry the
  *   `user` pointer that they were registered with, last.
  * - Thread: with a loop of your own (options.loop or options.io), call everything on that loop's
@@ -203,7 +205,7 @@ IMAGINE_API void imagine_close(imagine_t *im, imagine_closed_cb closed, void *us
  *   it takes, but not when nothing is in flight. It may return earlier.
  * @return 1: something is in flight; 0: nothing is; IMAGINE_ECLOSED: imagine_close() was called
  *   inside a callback, and the client is gone now; IMAGINE_EDEADLK: called inside a callback;
- *   IMAGINE_ENOTSUP: it was not opened so
+ *   IMAGINE_ENOTSUP: it was not opened so; IMAGINE_EINVAL: `im` is NULL
  */
 IMAGINE_API int imagine_turn(imagine_t *im, int64_t timeout_ms);
 /** A descriptor that becomes readable (poll, epoll, GLib) when imagine_turn() has something to do.
@@ -269,7 +271,8 @@ IMAGINE_API int imagine_set_storage(imagine_t *im, imagine_storage_t *storage);
 /**
  * Add a provider (imagine/provider.h); its models can be asked for at once. The struct and its
  * texts are copied, its functions and `user` must live as long as the client.
- * @return 0, IMAGINE_EINVAL, IMAGINE_EEXIST (the name is taken), IMAGINE_ENOMEM
+ * @return 0, IMAGINE_EINVAL (the log says what is wrong with its catalogue entry), IMAGINE_EEXIST
+ *   (the name is taken), IMAGINE_ENOMEM
  */
 IMAGINE_API int imagine_register_provider(imagine_t *im, const imagine_provider_t *provider);
 
@@ -618,7 +621,7 @@ IMAGINE_API void imagine_free(void *pointer);
  * Wait until what the storage holds is loaded, as requests do: 250 ms at most. Who looks around
  * right after imagine_configure() learns only then which tokens are set aside, and which models can
  * serve.
- * @return 0, IMAGINE_ECLOSED, IMAGINE_EDEADLK (as imagine_wait())
+ * @return 0, IMAGINE_EINVAL (`im` is NULL), IMAGINE_ECLOSED, IMAGINE_EDEADLK (as imagine_wait())
  */
 IMAGINE_API int imagine_wait_loaded(imagine_t *im);
 

@@ -64,8 +64,9 @@ IMAGINE_API uint64_t imagine_result_retry_after_ms(const imagine_result_t *resul
  * "upscaler"; the last two members may be left out.
  * @param run   begins every action: imagine_call_action() tells which. Lives as long as the client
  * @param user  imagine_call_user()
- * @return 0, IMAGINE_EINVAL (also: the catalogue is refused; the log says why), IMAGINE_EEXIST,
- *   IMAGINE_ENOMEM
+ * @return 0, IMAGINE_EINVAL (also: the catalogue is refused; the log says why, and so does
+ *   imagine_set_catalogue(), given {"providers": {"mine": {…}}} after this without "catalogue"),
+ *   IMAGINE_EEXIST, IMAGINE_ENOMEM
  */
 IMAGINE_API int imagine_register_json(imagine_t *im, const char *json, imagine_call_cb run,
                                       void *user);

@@ -40,7 +40,7 @@ static int loaded_step(void *user) {
 }
 
 int imagine_wait_loaded(imagine_t *im) {
-    return imi_wait_in_door(im, loaded_step, im, -1);
+    return im == NULL ? IMAGINE_EINVAL : imi_wait_in_door(im, loaded_step, im, -1);
 }
 
 /* In document order, with the sample's at the end: it is there to try us out. */

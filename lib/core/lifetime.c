@@ -324,18 +324,26 @@ void imagine_close(imagine_t *im, imagine_closed_cb closed, void *user) {
 
 #ifndef IMAGINE_WITHOUT_LIBUV
 int imagine_turn(imagine_t *im, int64_t timeout_ms) {
+    if (im == NULL)
+        return IMAGINE_EINVAL;
     return im->is_manual ? imagine_io_uv_turn(im->own_io, timeout_ms) : IMAGINE_ENOTSUP;
 }
 
 int imagine_turn_fd(const imagine_t *im) {
+    if (im == NULL)
+        return IMAGINE_EINVAL;
     return im->is_manual ? imagine_io_uv_turn_fd(im->own_io) : IMAGINE_ENOTSUP;
 }
 
 int imagine_turn_wait_ms(const imagine_t *im) {
+    if (im == NULL)
+        return IMAGINE_EINVAL;
     return im->is_manual ? imagine_io_uv_turn_wait_ms(im->own_io) : IMAGINE_ENOTSUP;
 }
 
 int imagine_turn_wake(imagine_t *im) {
+    if (im == NULL)
+        return IMAGINE_EINVAL;
     return im->is_manual ? imagine_io_uv_turn_wake(im->own_io) : IMAGINE_ENOTSUP;
 }
 #else

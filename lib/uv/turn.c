@@ -160,7 +160,7 @@ int imagine_io_uv_turn_wake(imagine_io_t *io) {
 /* Touches no client: they turn on their own thread meanwhile. */
 int imagine_turn_await(const int32_t *fds, size_t fd_count, int64_t timeout_ms) {
     int wait_ms = timeout_ms < 0 || timeout_ms > INT_MAX ? -1 : (int)timeout_ms;
-    bool is_any_bad = fd_count == 0 || fd_count > INT_MAX;
+    bool is_any_bad = fds == NULL || fd_count == 0 || fd_count > INT_MAX;
     struct pollfd *all = NULL;
     int count = 0;
     if (is_any_bad)

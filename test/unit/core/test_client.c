@@ -173,6 +173,41 @@ START_TEST(removing_what_is_not_there_is_told_as_a_warning) {
 }
 END_TEST
 
+START_TEST(a_null_client_or_request_is_no_crash) {
+    imagine_params_t params = IMAGINE_PARAMS_INIT;
+    imagine_counters_t counters = {.size = sizeof(counters)};
+    imagine_request_t *request = NULL;
+    const int errors[] = {
+        imagine_turn(NULL, 0),
+        imagine_turn_fd(NULL),
+        imagine_turn_wait_ms(NULL),
+        imagine_turn_wake(NULL),
+        imagine_turn_await(NULL, 1, 0),
+        imagine_wait_loaded(NULL),
+        imagine_wait(NULL, 0),
+        imagine_generate(NULL, &params, NULL, NULL, &request),
+        imagine_submit(NULL, "generate", "{}", 2, NULL, NULL, &request),
+        imagine_task_status(NULL, "x", NULL, NULL, &request),
+        imagine_set_tokens(NULL, "gitee", "a"),
+        imagine_configure_env(NULL),
+        imagine_token_reset(NULL, "gitee"),
+        imagine_counters(NULL, &counters),
+        imagine_breaker_state(NULL, "gitee"),
+    };
+    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
+        ck_assert_msg(errors[i] == IMAGINE_EINVAL, "%zu: %s", i, imagine_err_name(errors[i]));
+    ck_assert_ptr_null(imagine_models(NULL, 0));
+    ck_assert_ptr_null(imagine_token_details(NULL, "gitee"));
+    ck_assert_ptr_null(imagine_request_result(NULL));
+    ck_assert_ptr_null(imagine_request_retain(NULL));
+    imagine_cancel(NULL);
+    imagine_pause(NULL, 1);
+    imagine_request_release(NULL);
+    imagine_log(NULL, IMAGINE_LOG_ERROR, "x");
+    imagine_close(NULL, NULL, NULL);
+}
+END_TEST
+
 static Suite *client_suite(void) {
     Suite *suite = suite_create("client");
     TCase *tcase = tcase_create("client");
@@ -185,6 +220,7 @@ static Suite *client_suite(void) {
     tcase_add_loop_test(tcase, a_document_may_only_name_kinds_that_somebody_speaks, 0,
                         KIND_CASE_COUNT);
     tcase_add_test(tcase, removing_what_is_not_there_is_told_as_a_warning);
+    tcase_add_test(tcase, a_null_client_or_request_is_no_crash);
     suite_add_tcase(suite, tcase);
     return suite;
 }
