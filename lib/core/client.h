@@ -78,7 +78,8 @@ struct imagine {
     uint64_t tell_pause_ms;
     size_t kept_size; /* of all outcomes */
     imi_webhooks_t *webhooks;
-    char epoch[IMI_EPOCH_SIZE + 1]; /* of the storage, see epoch.h; "": not known yet */
+    char epoch[IMI_EPOCH_SIZE + 1];       /* of the storage, see epoch.h; "": not known yet */
+    char epoch_claim[IMI_EPOCH_SIZE + 1]; /* ours, while it is being written; "": none is */
     imi_peers_t *peers;
     imi_tally_t *tally;
     imi_keyring_t *keyring; /* NULL: nothing is sealed */

@@ -251,6 +251,27 @@ START_TEST(a_store_that_was_emptied_is_told_every_mark_again) { /* _i: does it t
 }
 END_TEST
 
+START_TEST(those_that_begin_together_find_no_storage_emptied) { /* _i: does it tell of changes? */
+    pair_t pair = {.store = sim_store_new()};
+    sim_store_share(pair.store, _i == 1);
+    sim_store_set_delay(pair.store, 20); /* both have looked before the first one has written */
+    pair.a = open_one(pair.store, 1);
+    pair.b = open_one(pair.store, 2);
+    for (int i = 0; i < 3; i++) {
+        run(pair.a, pair.b, 1500);
+        sim_reply(pair.b, 10, 200, "{\"data\":[{\"url\":\"https://cdn.test/1.png\"}]}");
+        sim_generate(pair.b, "gitee/z-image-turbo"); /* it looks when there is work */
+        sim_reply(pair.a, 10, 200, "{\"data\":[{\"url\":\"https://cdn.test/1.png\"}]}");
+        sim_generate(pair.a, "gitee/z-image-turbo");
+    }
+    run(pair.a, pair.b, 1500);
+    ck_assert(sim_store_has(pair.store, "live/epoch"));
+    ck_assert(pair.a->log == NULL || strstr(pair.a->log, "store.emptied") == NULL);
+    ck_assert(pair.b->log == NULL || strstr(pair.b->log, "store.emptied") == NULL);
+    close_pair(&pair);
+}
+END_TEST
+
 /* ---- webhooks ----------------------------------------------------------------------------------
  */
 
@@ -291,6 +312,7 @@ static Suite *shared_suite(void) {
     tcase_add_loop_test(tcase, work_of_one_that_dies_is_taken_over_and_its_ghost_writes_nothing, 0,
                         2);
     tcase_add_loop_test(tcase, a_job_is_canceled_by_whoever_is_asked, 0, 2);
+    tcase_add_loop_test(tcase, those_that_begin_together_find_no_storage_emptied, 0, 2);
     tcase_add_loop_test(tcase, a_store_that_was_emptied_is_told_every_mark_again, 0, 2);
     tcase_add_loop_test(tcase, a_store_that_was_away_or_emptied_takes_no_work_away, 0, 4);
     tcase_add_loop_test(tcase, a_webhook_of_one_that_dies_is_told_by_the_other_once, 0, 2);
