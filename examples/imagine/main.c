@@ -10,6 +10,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "commands.h"
@@ -35,7 +36,7 @@ const command_t commands[] = {
      "mwxp", run_text},
     {"video", "text2video", "[-m MODEL] [-i FILE] [-o FILE] PROMPT…",
      "a video from a prompt, or from a picture (-i)\n\n"
-     "Waits until it is done; --timeout is 30 minutes here. Ctrl-C gives it up.",
+     "Waits until it is done. Ctrl-C gives it up.",
      MAKING "aznsTgNid", run_video},
     {"task", NULL, "[-o FILE] TASK",
      "what a video that took too long has become\n\n"
@@ -64,7 +65,9 @@ int main(int argc, char **argv) {
     static app_t app;
     int code = options_read(&app.options, argc, argv);
     if (code < 0) {
-        app.is_terminal = isatty(STDERR_FILENO);
+        const char *terminal = getenv("TERM");
+        bool is_dumb = terminal != NULL && strcmp(terminal, "dumb") == 0; /* it wipes no line */
+        app.is_terminal = isatty(STDERR_FILENO) && !is_dumb;
         code = loop_start() == 0 ? app.options.command->run(&app)
                                  : say_failure(&app, IMAGINE_EIO, NULL);
         app_close(&app);

@@ -21,7 +21,7 @@ typedef struct option_row {
 /* Those that every command takes come last. */
 static const option_row_t rows[] = {
     {'m', true, "model", "ID", "provider/model; without it the first one that can do it"},
-    {'o', true, "output", "FILE", "where it goes: a file, - for standard output, or a folder"},
+    {'o', true, "output", "FILE", "a file, - for standard output, or a folder (for batch always)"},
     {'i', true, "image", "FILE", "picture that goes in: a file, an address, or - ; up to 16 times"},
     {'a', true, "ar", "W:H", "aspect ratio, as 16:9"},
     {'z', false, "size", "WxH", "size in pixels; wins over the ratio"},
@@ -38,7 +38,7 @@ static const option_row_t rows[] = {
     {'j', true, "jobs", "N", "so many at once; 4"},
     {'A', false, "all", NULL, "also those that cannot serve now"},
     {'w', false, "wait", "S", "how long to wait for a token that is used up; 0, for batch 120"},
-    {'t', false, "timeout", "S", "how long it may take in all; 300"},
+    {'t', false, "timeout", "S", "how long it may take in all; 300, for a video 1800"},
     {'J', false, "json", NULL, "say on standard output what came of it, as JSON"},
     {'q', true, "quiet", NULL, "no progress, no remarks"},
     {'v', true, "verbose", NULL, "the library's log, on standard error (LOG_LEVEL, LOG_FORMAT)"},
@@ -314,7 +314,7 @@ int options_read(options_t *options, int argc, char **argv) {
     const char *name = optind < argc ? argv[optind] : NULL;
     if (name == NULL || (strcmp(name, "help") == 0 && optind + 1 == argc)) {
         if (name == NULL && !wants_help)
-            return refuse("imagine", "a command expected: generate, edit, text, models …");
+            return refuse("a command expected", "generate, edit, text, models …");
         show_help();
         return CODE_OK;
     }

@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -22,6 +23,15 @@ static size_t character_size(const char *at) {
     while ((at[size] & 0xc0) == 0x80)
         size++;
     return size;
+}
+
+/* How many columns of a terminal it may take. From U+1100 on, where the scripts of East Asia and
+ * the pictograms are, two, but for the Latin, Greek and punctuation of U+1E00 to U+22FF. Too many
+ * makes a line shorter; too few would break it, and then it could not be wiped. */
+static size_t character_width(const char *at) {
+    bool is_high = strncmp(at, "\xe1\x84\x80", 3) >= 0; /* UTF-8 is in the order of its numbers */
+    bool is_western = strncmp(at, "\xe1\xb8\x80", 3) >= 0 && strncmp(at, "\xe2\x8c\x80", 3) < 0;
+    return is_high && !is_western ? 2 : 1;
 }
 
 /* A character of a control set (also U+0080 to U+009F) is a question mark here. */
@@ -45,8 +55,9 @@ static void wipe(void) {
 
 static void put_line(const char *line, size_t columns) {
     char *plain = plain_text(line);
-    for (const char *at = plain; at != NULL && *at != '\0' && columns > 0; columns--) {
+    for (const char *at = plain; at != NULL && *at != '\0' && columns >= character_width(at);) {
         size_t size = character_size(at);
+        columns -= character_width(at);
         fwrite(at, 1, size, stderr);
         at += size;
     }

@@ -693,15 +693,24 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 test("on a terminal a batch has a line for each job, and a total with rate and end", async () => {
   const cwd = scratch();
-  writeFileSync(path.join(cwd, "prompts.txt"), `${prompts(9)}\n${"a very long prompt ".repeat(9)}\n`);
+  writeFileSync(path.join(cwd, "prompts.txt"), `${prompts(9)}\n${"a very long prompt ".repeat(9)}\n${"很长的提示".repeat(12)}\n`);
   await upstream.control({ latencyMs: 450 });
   const { code, stdout } = await onTerminal(["batch", "prompts.txt", "-m", "gitee/flux-2", "-j", "3", "-o", "out"], { env: providers, cwd });
   assert.equal(code, 0, stdout);
   assert.match(stdout, /\x1b\[K {5}1 +[\d.]+ s {2}picture number 0\r\n {5}2 +[\d.]+ s {2}picture number 1\r\n {5}3 /);
-  assert.match(stdout, /\d of 10; [\d.]+ a minute, ready in [\d.]+ s \(\d\d:\d\d\)/);
-  assert.equal(stdout.match(/\d+\/10 {2}out\//g).length, 10);
-  assert.match(stdout, /10 of 10; [\d.]+ a minute, [\d.]+ s\r\n$/);
-  for (const line of stdout.split(/\r\n|\x1b\[K/)) if (line.includes("very long") && !line.includes("/")) assert.ok(line.length < 60, line);
+  assert.match(stdout, /\d of 11; [\d.]+ a minute, ready in [\d.]+ s \(\d\d:\d\d\)/);
+  assert.equal(stdout.match(/\d+\/11 {2}out\//g).length, 11);
+  assert.match(stdout, /11 of 11; [\d.]+ a minute, [\d.]+ s\r\n$/);
+  const lines = stdout.split(/\r\n|\x1b\[K/).filter((line) => /very long|很长/.test(line) && !line.includes("/"));
+  assert.ok(lines.some((line) => line.includes("很长")));
+  for (const line of lines) assert.ok(line.length + line.replace(/[^\u4e00-\u9fff]/g, "").length < 60, line);
+});
+
+test("a dumb terminal gets plain lines", async () => {
+  await upstream.control({ latencyMs: 300 });
+  const { code, stdout } = await onTerminal(["generate", "-m", "gitee/flux-2", "-o", "cat.png", "a cat"], { env: { ...providers, TERM: "dumb" }, cwd: scratch() });
+  assert.equal(code, 0, stdout);
+  assert.match(stdout, /^cat\.png\r\nimage\/png[^\x1b]*$/);
 });
 
 test("on a terminal generate shows that it works, and leaves nothing of that behind", async () => {
