@@ -11,8 +11,9 @@ libimagine.so is found where the system finds libraries, or at $IMAGINE_LIBRARY.
     client:close()
 
 A game calls client:turn() once a frame instead of client:run(). Inside a coroutine each action
-yields until its end; outside of one it waits. Parameters and results are those of the HTTP API, as
-tables; what fails is error(e) with e.name ("IMAGINE_EEXHAUSTED"), e.message, e.retry_after_ms.
+yields until its end, or until client:cancel() of that coroutine; outside of one it waits. Parameters
+and results are those of the HTTP API, as tables; what fails is error(e) with e.name
+("IMAGINE_EEXHAUSTED"), e.message, e.retry_after_ms.
 
 A provider in Lua is a table with a name, perhaps `catalogue` and `tokenOptional`, and a function for
 each action that it has. It runs as a coroutine that waits for nothing but the call's own steps,
@@ -431,9 +432,18 @@ function Client:run()
   while next(self.waiting) ~= nil do self:turn(-1) end
 end
 
+--- The coroutine, for client:cancel().
 function Client:spawn(body)
-  local is_good, problem = coroutine.resume(coroutine.create(body))
+  local thread = coroutine.create(body)
+  local is_good, problem = coroutine.resume(thread)
   if not is_good then error(problem, 0) end
+  return thread
+end
+
+--- What this coroutine waits for fails with IMAGINE_ECANCELED, in a later turn; harmless where it
+--- waits for nothing.
+function Client:cancel(thread)
+  if self.waiting[thread] then lib.imagine_cancel(self.waiting[thread]) end
 end
 
 local function await(client, request)

@@ -73,6 +73,16 @@ test("closing fails what is in flight", function(client)
   end
 end)
 
+test("a coroutine that is cancelled fails alone", function(client)
+  local e, other
+  local thread = client:spawn(function() e = select(2, pcall(client.generate, client, cat)) end)
+  client:spawn(function() other = client:generate(cat) end)
+  client:cancel(thread)
+  client:run()
+  assert(e.name == "IMAGINE_ECANCELED" and other.url, tostring(e))
+  client:cancel(thread)
+end)
+
 test("closing ends every coroutine, and is no failure of its own", function(client)
   local ended = 0
   for _ = 1, 3 do
