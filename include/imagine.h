@@ -124,6 +124,9 @@ typedef struct imagine_io imagine_io_t;             /* imagine/io.h */
 /**
  * Receives one line, "event key=value …", without a line break and without secrets: a token appears
  * as its fingerprint (first 12 hex digits of its SHA-256). imagine_log_format() makes it printable.
+ * Thread: the loop's, and for lines of imagine_log() the one that wrote them; so with the private
+ *   thread two may come at once. The library is in the middle of something: of its functions call
+ *   none but imagine_log_format().
  */
 typedef void (*imagine_log_cb)(int32_t level, const char *line, void *user);
 /** Runs when a handle is closed: nothing of it runs or exists afterwards. */
@@ -475,7 +478,9 @@ typedef struct imagine_slice {
     size_t size;
 } imagine_slice_t;
 
-/** The result as the JSON that the HTTP API answers. Belongs to the request. NULL: no memory. */
+/** The result as the JSON that the HTTP API answers. Belongs to the request, which keeps it, as it
+ * keeps the bytes above: these functions take one result on one thread at a time. NULL: no memory.
+ */
 IMAGINE_API const char *imagine_result_json(const imagine_result_t *result, size_t *out_size);
 #define IMAGINE_RESULT_SLICES_MAX 23 /* ten pictures, the first of them twice */
 /**

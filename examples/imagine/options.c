@@ -194,7 +194,7 @@ static const char *take(options_t *options, int letter, const char *text) {
     case 'T':
         return read_count(text, 1000, &params->steps) ? NULL : "1 to 1000 expected";
     case 'g':
-        return read_number(text, 1e-9, 1e9, &params->guidance) ? NULL : "a number expected";
+        return read_number(text, 1e-9, 1e9, &params->guidance) ? NULL : "a number above 0 expected";
     case 'N':
         params->negative_prompt = text;
         return NULL;
