@@ -88,7 +88,7 @@ const char *imagine_response_body(const imagine_http_response_t *response, size_
 const char *imagine_response_header(const imagine_http_response_t *response, const char *name);
 ]]
 
-local lib = ffi.load(os.getenv("IMAGINE_LIBRARY") or "imagine")
+local lib = ffi.load(os.getenv("IMAGINE_LIBRARY") or "libimagine.so.0") -- the name that programs load it by: libimagine.so is for linkers
 local imagine, Client = {}, {}
 Client.__index = Client
 

@@ -1,9 +1,9 @@
 // languages.test.mjs: the examples in other languages, each with its own tests against the stand-in.
 import assert from "node:assert/strict";
-import { copyFileSync } from "node:fs";
+import { copyFileSync, symlinkSync } from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { build, root, run, startUpstream } from "../support/harness.mjs";
+import { build, root, run, scratch, startUpstream } from "../support/harness.mjs";
 import { installPackages } from "../support/npm.mjs";
 
 const NODE_MIN = 20;
@@ -22,7 +22,9 @@ test("Python", async () => {
 });
 
 test("Lua", async () => {
-  const env = { ...upstream.settings, IMAGINE_LIBRARY: path.join(build, "libimagine.so"), LUA_PATH: path.join(root, "examples/lua/?.lua"), ALLOW_PRIVATE_HOSTS: "127.0.0.1" };
+  const folder = scratch(); // as the package libimagine0 has it: without the name that is for linkers
+  symlinkSync(path.join(build, "libimagine.so"), path.join(folder, "libimagine.so.0"));
+  const env = { ...upstream.settings, LD_LIBRARY_PATH: folder, LUA_PATH: path.join(root, "examples/lua/?.lua"), ALLOW_PRIVATE_HOSTS: "127.0.0.1" };
   const { code, stdout, stderr } = await run("luajit", [path.join(root, "test/languages/test_lua.lua")], { env, timeoutMs: 60000 });
   assert.equal(code, 0, stderr);
   assert.match(stdout, /^15 tests passed/);
