@@ -43,6 +43,17 @@ static int put_cloudflare(imi_buf_t *out, const imagine_settings_t *settings,
     return 0;
 }
 
+/* Half a storage: whoever forgot the other half shall not find out by losing what was shared. */
+static bool is_half(const imagine_settings_t *settings, const char **out_name) {
+    static const char *const halves[][2] = {{"KV_REST_API_TOKEN", "KV_REST_API_URL"},
+                                            {"CF_KV_NAMESPACE_ID", "CF_ACCOUNT_ID"}};
+    for (size_t i = 0; i < sizeof(halves) / sizeof(halves[0]); i++)
+        if (imagine_settings_get(settings, halves[i][0]) != NULL &&
+            is_missing(settings, halves[i][1], out_name))
+            return true;
+    return false;
+}
+
 int imi_store_address(imi_buf_t *out, const imagine_settings_t *settings, const char **out_name) {
     const char *upstash = imagine_settings_get(settings, "KV_REST_API_URL");
     const char *redis = imagine_settings_get(settings, "REDIS_URL");
@@ -60,6 +71,8 @@ int imi_store_address(imi_buf_t *out, const imagine_settings_t *settings, const 
     } else if (imagine_settings_get(settings, "CF_ACCOUNT_ID") != NULL) {
         *out_name = "CF_ACCOUNT_ID";
         err = put_cloudflare(out, settings, out_name);
+    } else if (is_half(settings, out_name)) {
+        err = IMAGINE_EINVAL;
     } else {
         *out_name = "STATE_FILE";
         if (path != NULL && path[0] != '\0' && strcmp(path, ":memory:") != 0)

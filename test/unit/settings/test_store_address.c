@@ -25,6 +25,8 @@ static const struct {
      "upstash:http://:t@127.0.0.1:81/base",
      "KV_REST_API_URL"},
     {{{"KV_REST_API_URL", "https://h"}}, NULL, "KV_REST_API_TOKEN"},
+    {{{"KV_REST_API_TOKEN", "t"}, {"STATE_FILE", "/x"}}, NULL, "KV_REST_API_URL"},
+    {{{"KV_REST_API_TOKEN", "t"}, {"REDIS_URL", "redis://x"}}, "redis://x", "REDIS_URL"},
     {{{"CF_ACCOUNT_ID", "a/1"}, {"CF_KV_NAMESPACE_ID", "n?2"}, {"CF_API_TOKEN", "t@3"}},
      "cloudflare:https://:t%403@api.cloudflare.com/client/v4/accounts/a%2F1/storage/kv/namespaces/"
      "n%3F2",
@@ -37,6 +39,8 @@ static const struct {
      "REDIS_URL"},
     {{{"CF_ACCOUNT_ID", "a"}, {"CF_API_TOKEN", "t"}}, NULL, "CF_KV_NAMESPACE_ID"},
     {{{"CF_ACCOUNT_ID", "a"}, {"CF_KV_NAMESPACE_ID", "n"}}, NULL, "CF_API_TOKEN"},
+    {{{"CF_KV_NAMESPACE_ID", "n"}, {"CF_API_TOKEN", "t"}}, NULL, "CF_ACCOUNT_ID"},
+    {{{"CF_API_TOKEN", "t"}, {"STATE_FILE", "/x"}}, "sqlite:/x", "STATE_FILE"},
     {{{"CF_ACCOUNT_ID", "a"},
       {"CF_KV_NAMESPACE_ID", "n"},
       {"CF_API_TOKEN", "t"},
