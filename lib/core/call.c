@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/aside.h"
 #include "core/classify.h"
@@ -605,6 +606,22 @@ static bool gather_pictures(imagine_call_t *call, imagine_result_t *kept) {
     return true;
 }
 
+/* What callers do with an address of another kind (javascript:, file:) is nobody's to decide. */
+static bool is_address(const char *url) {
+    static const char *const starts[] = {"https://", "http://", "data:"};
+    for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++)
+        if (strncasecmp(url, starts[i], strlen(starts[i])) == 0)
+            return true;
+    return false;
+}
+
+static bool has_odd_address(const imagine_result_t *result) {
+    for (size_t i = 0; i < result->url_count; i++)
+        if (!is_address(result->urls[i]))
+            return true;
+    return result->url != NULL && !is_address(result->url);
+}
+
 void imagine_call_succeed(imagine_call_t *call, const imagine_result_t *result) {
     imi_arena_t *arena = &call->arena;
     imagine_result_t *kept;
@@ -643,6 +660,11 @@ void imagine_call_succeed(imagine_call_t *call, const imagine_result_t *result) 
     if (kept->url == NULL && kept->text == NULL && !call->has_streamed) {
         call->verdict.reason = IMAGINE_EPROTOCOL;
         imi_call_end(call, IMAGINE_EPROTOCOL, "an answer with no result in it");
+        return;
+    }
+    if (has_odd_address(kept)) {
+        call->verdict.reason = IMAGINE_EPROTOCOL;
+        imi_call_end(call, IMAGINE_EPROTOCOL, "an address that is not http, https or data");
         return;
     }
     imi_call_end(call, 0, NULL);
