@@ -2,7 +2,8 @@
  *
  *   the next line --there before--> skipped
  *                 --a slot is free--> made --written--> done
- *                                          --later, within --wait--> again, after a pause for all
+ *                                          --later, or nobody is there, within --wait-->
+ *                                            again, after a pause for all
  *                                          --it would fail for every line--> no more are begun
  *                                          --any other failure--> failed; the others go on
  *
@@ -45,8 +46,9 @@ struct batch {
     size_t next; /* job */
     size_t before_count, made_count, failed_count;
     int64_t began_ms, pause_until_ms, drawn_at_ms;
-    int code;        /* of those that failed: all the same one, or CODE_MIXED */
-    bool is_stopped; /* no more are begun */
+    int64_t lost_at_ms; /* since then nothing has come from there; 0: all is well */
+    int code;           /* of those that failed: all the same one, or CODE_MIXED */
+    bool is_stopped;    /* no more are begun */
 };
 
 static void on_done(int status, const imagine_result_t *result, void *user);
@@ -218,14 +220,30 @@ static int keep(batch_t *batch, slot_t *slot, const imagine_result_t *result) {
 /* Would another prompt fare no better? */
 static bool is_for_all(int error) {
     int code = exit_code_of(error);
-    return code == CODE_UNKNOWN || code == CODE_TOKEN || code == CODE_LATER || code == CODE_OUTPUT;
+    return code == CODE_UNKNOWN || code == CODE_TOKEN || code == CODE_LATER ||
+           code == CODE_OUTPUT || error == IMAGINE_ECONNECT;
 }
 
-/* What is spent for now comes again, if that is worth the wait. */
+/* After 1, 2, 4, 8, 16, 16 … s. */
+static uint64_t reconnect_ms(const slot_t *slot) {
+    unsigned tries = slot->tries > 0 ? slot->tries - 1 : 0;
+    return (uint64_t)1000 << (tries < 4 ? tries : 4);
+}
+
+/* What is spent, or cannot be reached, for now comes again, if that is worth the wait. */
 static bool try_later(batch_t *batch, const slot_t *slot, const imagine_result_t *result) {
-    uint64_t wait_ms = result->retry_after_ms;
-    if (exit_code_of(result->status) != CODE_LATER || wait_ms == 0 || batch->is_stopped ||
-        wait_ms > batch->app->options.params.wait_ms || slot->tries >= TRIES_MAX)
+    uint64_t wait_ms = result->retry_after_ms, max_ms = batch->app->options.params.wait_ms;
+    bool is_unreached = result->status == IMAGINE_ECONNECT;
+    uint64_t lost_ms = 0;
+    if (is_unreached)
+        wait_ms = reconnect_ms(slot);
+    if (is_unreached || result->status == IMAGINE_EBREAKER) {
+        if (batch->lost_at_ms == 0)
+            batch->lost_at_ms = loop_now_ms();
+        lost_ms = (uint64_t)(loop_now_ms() - batch->lost_at_ms);
+    }
+    if ((exit_code_of(result->status) != CODE_LATER && !is_unreached) || wait_ms == 0 ||
+        batch->is_stopped || lost_ms + wait_ms > max_ms || slot->tries >= TRIES_MAX)
         return false;
     if (loop_now_ms() + (int64_t)wait_ms > batch->pause_until_ms)
         batch->pause_until_ms = loop_now_ms() + (int64_t)wait_ms;
@@ -237,9 +255,10 @@ static void on_done(int status, const imagine_result_t *result, void *user) {
     batch_t *batch = slot->batch;
     imagine_request_t *request = slot->request;
     slot->request = NULL;
-    if (status == 0)
+    if (status == 0) {
+        batch->lost_at_ms = 0;
         batch->is_stopped |= keep(batch, slot, result) != 0;
-    else if (loop_signal() != 0) {
+    } else if (loop_signal() != 0) {
         slot->job = NULL; /* it is left, as those that were not begun */
         if (result->task_id != NULL)
             imagine_task_cancel(batch->app->im, result->task_id, NULL, NULL, NULL);

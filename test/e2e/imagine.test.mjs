@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import http from "node:http";
+import net from "node:net";
 import path from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { build, eventually, listen, pause, root, run, scratch, startServer, startUpstream, tinyPng } from "../support/harness.mjs";
@@ -629,6 +630,30 @@ test("a batch waits for a server's limit, and goes on", async () => {
   } finally {
     await strict.stop();
   }
+});
+
+test("a batch waits for a provider that cannot be reached, and ends when that takes too long", async () => {
+  const { hostname, port, pathname } = new URL(providers.GITEE_API_BASE);
+  const relay = net.createServer((socket) => socket.pipe(net.connect(port, hostname)).on("error", () => socket.destroy()).pipe(socket).on("error", () => {}));
+  const listen = (at) => new Promise((resolve) => relay.listen(at, "127.0.0.1", resolve));
+  await listen(0);
+  const own = relay.address().port;
+  await new Promise((resolve) => relay.close(resolve));
+  const cwd = scratch();
+  writeFileSync(path.join(cwd, "prompts.txt"), prompts(9));
+  const env = { ...providers, GITEE_API_BASE: `http://127.0.0.1:${own}${pathname}`, ALLOW_PRIVATE_HOSTS: "127.0.0.1" };
+  const args = ["batch", "prompts.txt", "-m", "gitee/flux-2", "-j", "2", "-o", "out"];
+  const hasty = await imagine([...args, "--wait", "0"], { cwd, env });
+  assert.equal(hasty.code, 7, hasty.stderr);
+  assert.match(hasty.stderr, /^0 of 9, [12] failed$/m, "the others are not begun");
+  const patient = begin(args, { cwd, env });
+  await pause(500);
+  assert.equal(patient.child.exitCode, null, patient.stderr);
+  await listen(own);
+  const { code, stderr } = await patient.ended;
+  relay.close();
+  assert.equal(code, 0, stderr);
+  assert.equal(filesIn(path.join(cwd, "out")).length, 9);
 });
 
 test("Ctrl-C ends a batch, and what was not begun is no failure", async () => {
